@@ -1,1 +1,14 @@
-//! (skeleton)
+//! The vocabulary of Cairn: clusters, nodes, machines, phases.
+//!
+//! No I/O, no clock, no async: everything here can be built, compared and serialised in a unit test.
+//! Start with [`cluster`], which is what the cluster file holds; [`inventory`] is what a machine is
+//! made of and [`phase`] where it stands.
+
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod cluster;
+pub mod inventory;
+pub mod node_config;
+pub mod phase;
+pub mod secret;
