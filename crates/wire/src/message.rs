@@ -1,0 +1,257 @@
+//! The messages between the manager (which asks) and an agent (which answers).
+
+use crate::code::{Commitment, Nonce};
+use crate::fingerprint::Fingerprint;
+use cairn_model::inventory::Inventory;
+use cairn_model::node_config::NodeConfig;
+use cairn_model::phase::{Condition, Phase};
+use cairn_model::secret::Secret;
+use cairn_workflow::{Event, Step};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Grows by one when a message changes so that an older side would misunderstand it.
+pub const PROTOCOL: u32 = 1;
+
+/// What the manager may ask. Which requests an agent answers depends on who asks and on its state.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// Who and what are you? Answered to anyone: nothing in it is secret.
+    Describe,
+    /// First half of the code exchange; answered with [`Response::Nonce`].
+    Commit {
+        commitment: Commitment,
+    },
+    /// Second half; both sides know the code afterwards. Answered with [`Response::Done`].
+    Reveal {
+        nonce: Nonce,
+        ca_certificate: String,
+    },
+    /// Proof that the medium's join key is in this machine; answered with [`Response::JoinProof`].
+    ProveJoin {
+        nonce: Nonce,
+    },
+    /// Install, and be this node. Answered at once; follow the events.
+    Enrol(Box<EnrolOrder>),
+    /// The key of the data partition.
+    Unlock {
+        luks_uuid: Uuid,
+        key: Secret,
+    },
+    /// All events of the running job after a number; [`Response::Event`]s, closed by `Done`.
+    Follow {
+        after: u64,
+    },
+    /// Replaces the configuration of a running node.
+    Configure {
+        config: NodeConfig,
+        roster: String,
+    },
+    PowerOff,
+    Restart,
+}
+
+/// What an agent answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "response", rename_all = "snake_case")]
+pub enum Response {
+    Description(Box<Description>),
+    Nonce {
+        nonce: Nonce,
+    },
+    JoinProof {
+        key_id: String,
+        proof: String,
+    },
+    Event(Event),
+    Done,
+    /// Says what is in the way and what to do about it.
+    Refused {
+        reason: String,
+    },
+}
+
+/// Who an agent is and what it found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Description {
+    pub protocol: u32,
+    /// Version of the node image.
+    pub version: String,
+    pub state: AgentState,
+    pub conditions: Vec<Condition>,
+    pub inventory: Inventory,
+    pub encryption: Encryption,
+    /// Present while the machine can be enrolled.
+    pub requests: Option<CertificateRequests>,
+    /// The boot certificate, once the machine has one: lets a manager that lost its papers see that
+    /// it issued this identity itself.
+    pub boot_certificate: Option<String>,
+    /// Local health of etcd on an etcd node.
+    pub etcd_healthy: Option<bool>,
+    /// Bytes: what the node uses (total less available), and what the agent itself occupies.
+    pub memory_used: u64,
+    pub agent_resident: u64,
+}
+
+/// Where an agent stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum AgentState {
+    /// Waits for an approval.
+    Fresh,
+    /// Started from a prepared medium.
+    Joining {
+        node: String,
+        key_id: String,
+        expires: u64,
+    },
+    Installing {
+        node: String,
+    },
+    Restarting {
+        node: String,
+    },
+    Locked {
+        node: String,
+    },
+    Starting {
+        node: String,
+    },
+    Running {
+        node: String,
+    },
+}
+
+impl AgentState {
+    pub fn phase(&self) -> Phase {
+        match self {
+            Self::Fresh => Phase::Discovered,
+            Self::Joining { .. } => Phase::Joining,
+            Self::Installing { .. } => Phase::Installing,
+            Self::Restarting { .. } => Phase::Restarting,
+            Self::Locked { .. } => Phase::Locked,
+            Self::Starting { .. } => Phase::Starting,
+            Self::Running { .. } => Phase::Running,
+        }
+    }
+
+    /// The node that the machine says it is; nobody has checked that.
+    pub fn node(&self) -> Option<&str> {
+        match self {
+            Self::Fresh => None,
+            Self::Joining { node, .. }
+            | Self::Installing { node }
+            | Self::Restarting { node }
+            | Self::Locked { node }
+            | Self::Starting { node }
+            | Self::Running { node } => Some(node),
+        }
+    }
+}
+
+/// The data partition, as far as the machine can tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// The UUID of the LUKS2 header: what is there, or what will be written.
+    pub luks_uuid: Option<Uuid>,
+    /// A LUKS2 header is on the data partition.
+    pub encrypted: bool,
+    pub unlocked: bool,
+}
+
+/// Requests (PKCS#10, PEM) for the certificates that a node holds. The keys never leave it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CertificateRequests {
+    pub boot: String,
+    pub node: String,
+    pub etcd: String,
+}
+
+/// Everything that a machine needs to become a node; after this it asks for nothing more.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EnrolOrder {
+    pub config: NodeConfig,
+    pub target: Target,
+    pub certificates: Certificates,
+    /// Must be the one that the machine named: the key is bound to it.
+    pub luks_uuid: Uuid,
+    pub recovery_key: Secret,
+    /// The signed roster, as the vault wrote it.
+    pub roster: String,
+}
+
+/// Where the system goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "target", rename_all = "snake_case")]
+pub enum Target {
+    /// The prepared medium itself: only the data partition is added.
+    Medium,
+    /// A disk of the machine, by its stable id. `wipe` is the owner's word that what is on it may go.
+    Disk { id: String, wipe: bool, source: Box<ImageSource> },
+}
+
+/// Where to fetch the system from. It is not trusted: the root hash in the running kernel's command
+/// line and the checksums here decide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSource {
+    pub version: String,
+    pub root_hash: String,
+    pub boot_loader: ImageFile,
+    pub uki: ImageFile,
+    pub root: ImageFile,
+    pub verity: ImageFile,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFile {
+    pub url: String,
+    pub size: u64,
+    pub sha256: String,
+}
+
+/// PEM certificates for a node. Public, all of them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Certificates {
+    pub agents_ca: String,
+    pub boot: String,
+    pub node: String,
+    pub etcd: EtcdCertificates,
+}
+
+/// For the one etcd key of a node. A compute node gets only the client's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EtcdCertificates {
+    pub clients_ca: String,
+    pub client: String,
+    pub member: Option<EtcdMemberCertificates>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EtcdMemberCertificates {
+    pub peers_ca: String,
+    pub peer: String,
+    pub server: String,
+}
+
+/// The steps of an installation, the same for the manager that draws them and the agent that runs them.
+pub fn install_steps(target: &Target) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if matches!(target, Target::Disk { .. }) {
+        steps.push(Step::new("check-disk", "Check that the disk is the approved one"));
+        steps.push(Step::new("write-boot", "Write the partition table and the boot files"));
+        steps.push(Step::new("write-root", "Copy the system"));
+    }
+    steps.push(Step::new("partition", "Make the data partition"));
+    steps.push(Step::new("encrypt", "Encrypt it (LUKS2)"));
+    steps.push(Step::new("file-system", "Make the file system and the node's state"));
+    steps.push(Step::new("identity", "Write the boot identity"));
+    steps
+}
+
+/// Who is on the other end of a connection, as far as TLS proved it.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub certificate: Vec<u8>,
+    pub fingerprint: Fingerprint,
+}

@@ -1,0 +1,145 @@
+//! Real connections over loopback: who gets through, and who does not.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use cairn_wire::client::{Client, ClientError};
+use cairn_wire::message::{Peer, Request, Response};
+use cairn_wire::server::{self, Handler};
+use cairn_wire::tls::{self, Callers, Expect, Identity, MANAGER_NAME};
+use cairn_wire::{Fingerprint, code};
+use cairn_workflow::{EventLog, What};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+struct Ca {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+fn ca() -> Ca {
+    let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let mut parameters = CertificateParams::default();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    parameters.distinguished_name.push(rcgen::DnType::CommonName, "test");
+    let pem = parameters.self_signed(&key).unwrap().pem();
+    Ca { pem, issuer: Issuer::new(parameters, key) }
+}
+
+fn issue(ca: &Ca, name: &str) -> Identity {
+    let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let mut parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    parameters.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+    let certificate = parameters.signed_by(&key, &ca.issuer).unwrap();
+    Identity::from_pem(&certificate.pem(), &key.serialize_pem()).unwrap()
+}
+
+struct Echo {
+    log: EventLog,
+}
+
+impl Handler for Echo {
+    async fn answer(&self, peer: Peer, _: Request) -> Response {
+        Response::Refused { reason: peer.fingerprint.to_string() }
+    }
+
+    fn job(&self) -> Option<EventLog> {
+        Some(self.log.clone())
+    }
+}
+
+async fn start(identity: Identity, callers: Callers) -> (SocketAddr, EventLog) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let log = EventLog::new();
+    let handler = Arc::new(Echo { log: log.clone() });
+    tokio::spawn(async move { server::serve(listener, &identity, &callers, handler).await.unwrap() });
+    (address, log)
+}
+
+async fn ask(address: SocketAddr, identity: &Identity, expect: &Expect) -> Result<String, ClientError> {
+    let mut client = Client::connect(address, identity, expect).await?;
+    match client.ask(&Request::Describe).await {
+        Err(ClientError::Refused(text)) => Ok(text),
+        Err(error) => Err(error),
+        Ok(other) => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_fresh_machine_is_reached_by_its_key_and_by_no_other() {
+    let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let machine = Identity::self_signed(&key).unwrap();
+    let fingerprint = machine.fingerprint().unwrap();
+    let (address, _) = start(machine, Callers::Anyone).await;
+    let manager = issue(&ca(), MANAGER_NAME);
+    let seen = ask(address, &manager, &Expect::Key(fingerprint)).await.unwrap();
+    assert_eq!(seen, manager.fingerprint().unwrap().to_string());
+    let other = Fingerprint::of_public_key(b"other");
+    assert!(matches!(ask(address, &manager, &Expect::Key(other)).await, Err(ClientError::Handshake(..))));
+}
+
+#[tokio::test]
+async fn an_enrolled_node_answers_its_manager_alone() {
+    let (ours, theirs) = (ca(), ca());
+    let node = issue(&ours, &tls::node_name("etcd-1"));
+    let (address, _) = start(node, Callers::ManagerOf { ca: ours.pem.clone() }).await;
+    let expect = Expect::Named { ca: ours.pem.clone(), name: tls::node_name("etcd-1") };
+    let manager = issue(&ours, MANAGER_NAME);
+    assert_eq!(ask(address, &manager, &expect).await.unwrap(), manager.fingerprint().unwrap().to_string());
+
+    let member = issue(&ours, &tls::node_name("etcd-2"));
+    assert_eq!(ask(address, &member, &expect).await.unwrap(), "this certificate is not the manager's");
+
+    let foreigner = issue(&theirs, MANAGER_NAME);
+    assert!(ask(address, &foreigner, &expect).await.is_err());
+
+    let wrong_name = Expect::Named { ca: ours.pem.clone(), name: tls::node_name("etcd-2") };
+    assert!(matches!(ask(address, &manager, &wrong_name).await, Err(ClientError::Handshake(..))));
+    let wrong_ca = Expect::Named { ca: theirs.pem, name: tls::node_name("etcd-1") };
+    assert!(matches!(ask(address, &manager, &wrong_ca).await, Err(ClientError::Handshake(..))));
+}
+
+#[tokio::test]
+async fn events_are_followed_to_the_end_and_again_from_any_number() {
+    let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let machine = Identity::self_signed(&key).unwrap();
+    let expect = Expect::Key(machine.fingerprint().unwrap());
+    let (address, log) = start(machine, Callers::Anyone).await;
+    log.emit(What::Started { step: "a".into() });
+    let manager = issue(&ca(), MANAGER_NAME);
+    let mut client = Client::connect(address, &manager, &expect).await.unwrap();
+    client.start_following(0).await.unwrap();
+    assert_eq!(client.next_event().await.unwrap().unwrap().number, 1);
+    log.emit(What::Done { step: "a".into() });
+    log.emit(What::Finished);
+    assert_eq!(client.next_event().await.unwrap().unwrap().number, 2);
+    assert_eq!(client.next_event().await.unwrap().unwrap().number, 3);
+    assert!(client.next_event().await.unwrap().is_none());
+    client.start_following(2).await.unwrap();
+    assert_eq!(client.next_event().await.unwrap().unwrap().what, What::Finished);
+}
+
+#[test]
+fn a_certificate_counts_only_for_its_ca_and_its_name() {
+    let (ours, theirs) = (ca(), ca());
+    let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let mut parameters = CertificateParams::new(vec![tls::boot_name("a")]).unwrap();
+    parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let leaf = parameters.signed_by(&key, &ours.issuer).unwrap();
+    assert!(tls::issued_for(&ours.pem, leaf.der(), &tls::boot_name("a")));
+    assert!(!tls::issued_for(&ours.pem, leaf.der(), &tls::boot_name("b")));
+    assert!(!tls::issued_for(&theirs.pem, leaf.der(), &tls::boot_name("a")));
+    assert!(!tls::issued_for(&ours.pem, b"nonsense", &tls::boot_name("a")));
+}
+
+#[test]
+fn a_code_can_be_computed_from_what_both_sides_saw() {
+    let (machine, ca) = (Fingerprint::of_public_key(b"m"), Fingerprint::of_public_key(b"c"));
+    let promise = code::commit(&[7; 16], &ca);
+    assert_eq!(promise, code::commit(&[7; 16], &ca));
+    let shown = code::ShortCode::new(&machine, &ca, &[1; 16], &[7; 16]).to_string();
+    assert_eq!(shown.len(), 7);
+}
