@@ -7,7 +7,7 @@
 //! on the console. (The scheme is that of ZRTP, RFC 6189 section 4.4.1.1, and of Bluetooth's numeric
 //! comparison.)
 
-use crate::fingerprint::Fingerprint;
+use cairn_model::cluster::Fingerprint;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -23,7 +23,7 @@ pub fn commit(nonce: &Nonce, ca: &Fingerprint) -> Commitment {
     let mut hash = Sha256::new();
     hash.update(b"cairn/v1/code/commitment");
     hash.update(nonce);
-    hash.update(ca.bytes());
+    hash.update(ca.as_bytes());
     hash.finalize().into()
 }
 
@@ -41,8 +41,8 @@ impl ShortCode {
     ) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"cairn/v1/code");
-        hash.update(machine.bytes());
-        hash.update(ca.bytes());
+        hash.update(machine.as_bytes());
+        hash.update(ca.as_bytes());
         hash.update(machine_nonce);
         hash.update(manager_nonce);
         let digest: [u8; 32] = hash.finalize().into();
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     fn fp(byte: u8) -> Fingerprint {
-        Fingerprint::of_public_key(&[byte])
+        Fingerprint::from_bytes([byte; 32])
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub mod message;
 pub mod server;
 pub mod tls;
 
-pub use fingerprint::Fingerprint;
+pub use cairn_model::cluster::Fingerprint;
 
 /// Where an agent listens.
 pub const AGENT_PORT: u16 = 4210;

@@ -1,11 +1,13 @@
 //! The messages between the manager (which asks) and an agent (which answers).
 
 use crate::code::{Commitment, Nonce};
-use crate::fingerprint::Fingerprint;
+use cairn_model::cluster::Fingerprint;
 use cairn_model::inventory::Inventory;
 use cairn_model::node_config::NodeConfig;
 use cairn_model::phase::{Condition, Phase};
 use cairn_model::secret::Secret;
+use cairn_vault::SignedRoster;
+use cairn_vault::join::JoinTerms;
 use cairn_workflow::{Event, Step};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -61,8 +63,8 @@ pub enum Response {
         nonce: Nonce,
     },
     JoinProof {
-        key_id: String,
-        proof: String,
+        terms: JoinTerms,
+        proof: [u8; 32],
     },
     Event(Event),
     Done,
@@ -103,8 +105,6 @@ pub enum AgentState {
     /// Started from a prepared medium.
     Joining {
         node: String,
-        key_id: String,
-        expires: u64,
     },
     Installing {
         node: String,
@@ -140,7 +140,7 @@ impl AgentState {
     pub fn node(&self) -> Option<&str> {
         match self {
             Self::Fresh => None,
-            Self::Joining { node, .. }
+            Self::Joining { node }
             | Self::Installing { node }
             | Self::Restarting { node }
             | Self::Locked { node }
@@ -177,8 +177,7 @@ pub struct EnrolOrder {
     /// Must be the one that the machine named: the key is bound to it.
     pub luks_uuid: Uuid,
     pub recovery_key: Secret,
-    /// The signed roster, as the vault wrote it.
-    pub roster: String,
+    pub roster: SignedRoster,
 }
 
 /// Where the system goes.
@@ -222,16 +221,19 @@ pub struct Certificates {
 /// For the one etcd key of a node. A compute node gets only the client's.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EtcdCertificates {
-    pub clients_ca: String,
+    /// By which a client knows the servers.
+    pub servers_ca: String,
     pub client: String,
     pub member: Option<EtcdMemberCertificates>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EtcdMemberCertificates {
+    /// By which a server knows its clients.
+    pub clients_ca: String,
+    pub server: String,
     pub peers_ca: String,
     pub peer: String,
-    pub server: String,
 }
 
 /// The steps of an installation, the same for the manager that draws them and the agent that runs them.

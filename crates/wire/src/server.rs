@@ -1,9 +1,10 @@
 //! The listening side: an agent answers its manager.
 
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint;
 use crate::frame;
 use crate::message::{Peer, Request, Response};
-use crate::tls::{self, Callers, Identity, IdentityError, MANAGER_NAME};
+use crate::tls::{self, Callers, Identity, IdentityError};
+use cairn_vault::leaf::MANAGER_NAME;
 use cairn_workflow::EventLog;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +77,7 @@ async fn converse<H: Handler>(
         .and_then(|chain| chain.first())
         .map(|leaf| leaf.to_vec())
         .ok_or("the caller has no certificate")?;
-    let peer = Peer { fingerprint: Fingerprint::of_certificate(&certificate)?, certificate };
+    let peer = Peer { fingerprint: fingerprint::of_certificate(&certificate)?, certificate };
     if named && !tls::carries_name(&peer.certificate, MANAGER_NAME) {
         let reason = "this certificate is not the manager's".to_owned();
         frame::write(&mut stream, &Response::Refused { reason }).await?;

@@ -3,7 +3,9 @@
 //! Nothing here depends on a clock that is right: certificates of Cairn are valid from 1970 until
 //! 9999, and what ends a trust is the roster.
 
-use crate::fingerprint::{Fingerprint, FingerprintError};
+use crate::fingerprint::{self, NotACertificate};
+use cairn_model::cluster::Fingerprint;
+use cairn_vault::PrivateKey;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
@@ -17,19 +19,6 @@ use rustls::{
 };
 use std::sync::Arc;
 
-/// The name in the manager's certificate.
-pub const MANAGER_NAME: &str = "manager.cairn";
-
-/// The name in the certificate of a node's initrd, which may ask to be unlocked and nothing else.
-pub fn boot_name(node: &str) -> String {
-    format!("{node}.boot.cairn")
-}
-
-/// The name in the certificate of a node's running system.
-pub fn node_name(node: &str) -> String {
-    format!("{node}.node.cairn")
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     #[error("the certificate or key is not valid PEM")]
@@ -39,7 +28,7 @@ pub enum IdentityError {
     #[error("the CA certificate can't be used for checking others")]
     Ca(#[source] rustls::server::VerifierBuilderError),
     #[error(transparent)]
-    Fingerprint(#[from] FingerprintError),
+    Certificate(#[from] NotACertificate),
     #[error("a certificate for this key could not be made")]
     SelfSign(#[source] rcgen::Error),
     #[error("{0:?} is no name for a certificate")]
@@ -67,18 +56,20 @@ impl Identity {
     ///
     /// # Errors
     /// When the key can't sign.
-    pub fn self_signed(key: &rcgen::KeyPair) -> Result<Self, IdentityError> {
+    pub fn self_signed(key: &PrivateKey) -> Result<Self, IdentityError> {
+        let key = key.to_pem();
+        let pair = rcgen::KeyPair::from_pem(key.expose()).map_err(IdentityError::SelfSign)?;
         let mut parameters = rcgen::CertificateParams::default();
         parameters.not_before = rcgen::date_time_ymd(1970, 1, 1);
         parameters.not_after = rcgen::date_time_ymd(9999, 12, 31);
-        let certificate = parameters.self_signed(key).map_err(IdentityError::SelfSign)?;
-        Self::from_pem(&certificate.pem(), &key.serialize_pem())
+        let certificate = parameters.self_signed(&pair).map_err(IdentityError::SelfSign)?;
+        Self::from_pem(&certificate.pem(), key.expose())
     }
 
     /// # Errors
     /// When the certificate can't be parsed.
     pub fn fingerprint(&self) -> Result<Fingerprint, IdentityError> {
-        Ok(Fingerprint::of_certificate(&self.certificate)?)
+        Ok(fingerprint::of_certificate(&self.certificate)?)
     }
 }
 
@@ -201,7 +192,7 @@ impl ServerCertVerifier for PinnedKey {
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        match Fingerprint::of_certificate(certificate) {
+        match fingerprint::of_certificate(certificate) {
             Ok(found) if found == self.fingerprint => Ok(ServerCertVerified::assertion()),
             _ => Err(TlsError::InvalidCertificate(rustls::CertificateError::ApplicationVerificationFailure)),
         }

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use cairn_vault::PrivateKey;
+use cairn_vault::leaf::MANAGER_NAME;
 use cairn_wire::client::{Client, ClientError};
 use cairn_wire::message::{Peer, Request, Response};
 use cairn_wire::server::{self, Handler};
-use cairn_wire::tls::{self, Callers, Expect, Identity, MANAGER_NAME};
+use cairn_wire::tls::{self, Callers, Expect, Identity};
 use cairn_wire::{Fingerprint, code};
 use cairn_workflow::{EventLog, What};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
@@ -70,42 +72,40 @@ async fn ask(address: SocketAddr, identity: &Identity, expect: &Expect) -> Resul
 
 #[tokio::test]
 async fn a_fresh_machine_is_reached_by_its_key_and_by_no_other() {
-    let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
-    let machine = Identity::self_signed(&key).unwrap();
+    let machine = Identity::self_signed(&PrivateKey::generate().unwrap()).unwrap();
     let fingerprint = machine.fingerprint().unwrap();
     let (address, _) = start(machine, Callers::Anyone).await;
     let manager = issue(&ca(), MANAGER_NAME);
     let seen = ask(address, &manager, &Expect::Key(fingerprint)).await.unwrap();
     assert_eq!(seen, manager.fingerprint().unwrap().to_string());
-    let other = Fingerprint::of_public_key(b"other");
+    let other = Fingerprint::from_bytes([b'o'; 32]);
     assert!(matches!(ask(address, &manager, &Expect::Key(other)).await, Err(ClientError::Handshake(..))));
 }
 
 #[tokio::test]
 async fn an_enrolled_node_answers_its_manager_alone() {
     let (ours, theirs) = (ca(), ca());
-    let node = issue(&ours, &tls::node_name("etcd-1"));
+    let node = issue(&ours, "etcd-1.node.cairn");
     let (address, _) = start(node, Callers::ManagerOf { ca: ours.pem.clone() }).await;
-    let expect = Expect::Named { ca: ours.pem.clone(), name: tls::node_name("etcd-1") };
+    let expect = Expect::Named { ca: ours.pem.clone(), name: "etcd-1.node.cairn".to_owned() };
     let manager = issue(&ours, MANAGER_NAME);
     assert_eq!(ask(address, &manager, &expect).await.unwrap(), manager.fingerprint().unwrap().to_string());
 
-    let member = issue(&ours, &tls::node_name("etcd-2"));
+    let member = issue(&ours, "etcd-2.node.cairn");
     assert_eq!(ask(address, &member, &expect).await.unwrap(), "this certificate is not the manager's");
 
     let foreigner = issue(&theirs, MANAGER_NAME);
     assert!(ask(address, &foreigner, &expect).await.is_err());
 
-    let wrong_name = Expect::Named { ca: ours.pem.clone(), name: tls::node_name("etcd-2") };
+    let wrong_name = Expect::Named { ca: ours.pem.clone(), name: "etcd-2.node.cairn".to_owned() };
     assert!(matches!(ask(address, &manager, &wrong_name).await, Err(ClientError::Handshake(..))));
-    let wrong_ca = Expect::Named { ca: theirs.pem, name: tls::node_name("etcd-1") };
+    let wrong_ca = Expect::Named { ca: theirs.pem, name: "etcd-1.node.cairn".to_owned() };
     assert!(matches!(ask(address, &manager, &wrong_ca).await, Err(ClientError::Handshake(..))));
 }
 
 #[tokio::test]
 async fn events_are_followed_to_the_end_and_again_from_any_number() {
-    let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
-    let machine = Identity::self_signed(&key).unwrap();
+    let machine = Identity::self_signed(&PrivateKey::generate().unwrap()).unwrap();
     let expect = Expect::Key(machine.fingerprint().unwrap());
     let (address, log) = start(machine, Callers::Anyone).await;
     log.emit(What::Started { step: "a".into() });
@@ -126,18 +126,18 @@ async fn events_are_followed_to_the_end_and_again_from_any_number() {
 fn a_certificate_counts_only_for_its_ca_and_its_name() {
     let (ours, theirs) = (ca(), ca());
     let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
-    let mut parameters = CertificateParams::new(vec![tls::boot_name("a")]).unwrap();
+    let mut parameters = CertificateParams::new(vec!["a.boot.cairn".to_owned()]).unwrap();
     parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let leaf = parameters.signed_by(&key, &ours.issuer).unwrap();
-    assert!(tls::issued_for(&ours.pem, leaf.der(), &tls::boot_name("a")));
-    assert!(!tls::issued_for(&ours.pem, leaf.der(), &tls::boot_name("b")));
-    assert!(!tls::issued_for(&theirs.pem, leaf.der(), &tls::boot_name("a")));
-    assert!(!tls::issued_for(&ours.pem, b"nonsense", &tls::boot_name("a")));
+    assert!(tls::issued_for(&ours.pem, leaf.der(), "a.boot.cairn"));
+    assert!(!tls::issued_for(&ours.pem, leaf.der(), "b.boot.cairn"));
+    assert!(!tls::issued_for(&theirs.pem, leaf.der(), "a.boot.cairn"));
+    assert!(!tls::issued_for(&ours.pem, b"nonsense", "a.boot.cairn"));
 }
 
 #[test]
 fn a_code_can_be_computed_from_what_both_sides_saw() {
-    let (machine, ca) = (Fingerprint::of_public_key(b"m"), Fingerprint::of_public_key(b"c"));
+    let (machine, ca) = (Fingerprint::from_bytes([b'm'; 32]), Fingerprint::from_bytes([b'c'; 32]));
     let promise = code::commit(&[7; 16], &ca);
     assert_eq!(promise, code::commit(&[7; 16], &ca));
     let shown = code::ShortCode::new(&machine, &ca, &[1; 16], &[7; 16]).to_string();

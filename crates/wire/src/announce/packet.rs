@@ -1,7 +1,8 @@
 //! The announcement as a DNS packet, without any socket.
 
 use super::SERVICE;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint;
+use cairn_model::cluster::Fingerprint;
 use cairn_model::phase::Phase;
 use ring::signature::{ED25519, UnparsedPublicKey};
 use simple_dns::rdata::{A, PTR, RData, SRV, TXT};
@@ -56,8 +57,8 @@ impl Announcement {
             format!("n={node}"),
             format!("s={}", hex::encode(signature)),
         ];
-        let host = format!("cairn-{}.local", self.fingerprint.short());
-        let instance = format!("cairn-{}.{SERVICE}", self.fingerprint.short());
+        let host = format!("cairn-{}.local", fingerprint::short(&self.fingerprint));
+        let instance = format!("cairn-{}.{SERVICE}", fingerprint::short(&self.fingerprint));
         self.build(&host, &instance, &texts).map_err(PacketError::Build)
     }
 
@@ -119,7 +120,7 @@ impl Announcement {
         let phase = serde_json::from_value(serde_json::Value::String(phase.to_owned())).ok()?;
         let spki: Vec<u8> = ED25519_SPKI.iter().chain(&key).copied().collect();
         Some(Self {
-            fingerprint: Fingerprint::of_public_key(&spki),
+            fingerprint: cairn_vault::fingerprint_of(&spki),
             phase,
             node: Some(node.to_owned()).filter(|n| !n.is_empty()),
             port,
@@ -158,7 +159,7 @@ mod tests {
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
         let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
         let announcement = Announcement {
-            fingerprint: Fingerprint::of_public_key(&spki),
+            fingerprint: cairn_vault::fingerprint_of(&spki),
             phase: Phase::Locked,
             node: Some("etcd-1".into()),
             port: 4210,

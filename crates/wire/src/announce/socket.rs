@@ -1,7 +1,8 @@
 //! Multicast sockets: one per interface, so that addresses may come and go.
 
-use super::packet::{Announcement, is_query, query};
+use super::packet::{Announcement, PacketError, is_query, query};
 use super::{GROUP, PORT};
+use cairn_vault::PrivateKey;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -56,8 +57,15 @@ pub struct Announcer {
 impl Announcer {
     /// `describe` is asked before each announcement, so that it always tells the present state; the
     /// addresses of what it returns are filled in here.
-    pub fn start(key: rcgen::KeyPair, describe: impl Fn() -> Announcement + Send + 'static) -> Self {
-        Self { task: tokio::spawn(announce(key, describe)) }
+    ///
+    /// # Errors
+    /// When the key can't be used for signing.
+    pub fn start(
+        key: &PrivateKey,
+        describe: impl Fn() -> Announcement + Send + 'static,
+    ) -> Result<Self, PacketError> {
+        let key = rcgen::KeyPair::from_pem(key.to_pem().expose()).map_err(PacketError::Sign)?;
+        Ok(Self { task: tokio::spawn(announce(key, describe)) })
     }
 }
 
