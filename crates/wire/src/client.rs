@@ -1,5 +1,6 @@
 //! The dialling side: the manager talks to one agent.
 
+use crate::fingerprint::{self, Fingerprint};
 use crate::frame::{self, FrameError};
 use crate::message::{Request, Response};
 use crate::tls::{self, Expect, Identity, IdentityError};
@@ -70,6 +71,17 @@ impl Client {
             .map_err(|_| ClientError::Timeout)?
             .map_err(|e| ClientError::Handshake(address, e))?;
         Ok(Self { stream })
+    }
+
+    /// The key that the other side proved to hold. A name is proven by the connection itself; whether the
+    /// key is still the one that belongs to the name is for the caller to compare.
+    ///
+    /// # Errors
+    /// When the other side's certificate can't be parsed, which no handshake lets through.
+    pub fn peer(&self) -> Result<Fingerprint, ClientError> {
+        let chain = self.stream.get_ref().1.peer_certificates();
+        let leaf = chain.and_then(|chain| chain.first()).ok_or(ClientError::Unexpected)?;
+        Ok(fingerprint::of_certificate(leaf).map_err(IdentityError::from)?)
     }
 
     /// Sends one request and waits for its answer.

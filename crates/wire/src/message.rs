@@ -32,7 +32,7 @@ pub enum Request {
     },
     /// Proof that the medium's join key is in this machine; answered with [`Response::JoinProof`].
     ProveJoin {
-        nonce: Nonce,
+        nonce: [u8; 32],
     },
     /// Install, and be this node. Answered at once; follow the events.
     Enrol(Box<EnrolOrder>),
@@ -47,8 +47,8 @@ pub enum Request {
     },
     /// Replaces the configuration of a running node.
     Configure {
-        config: NodeConfig,
-        roster: String,
+        config: Box<NodeConfig>,
+        roster: SignedRoster,
     },
     PowerOff,
     Restart,
@@ -241,8 +241,7 @@ pub fn install_steps(target: &Target) -> Vec<Step> {
     let mut steps = Vec::new();
     if matches!(target, Target::Disk { .. }) {
         steps.push(Step::new("check-disk", "Check that the disk is the approved one"));
-        steps.push(Step::new("write-boot", "Write the partition table and the boot files"));
-        steps.push(Step::new("write-root", "Copy the system"));
+        steps.push(Step::new("write-system", "Write the partition table, the system and the boot files"));
     }
     steps.push(Step::new("partition", "Make the data partition"));
     steps.push(Step::new("encrypt", "Encrypt it (LUKS2)"));
