@@ -121,7 +121,7 @@ mod tests {
         fn a_key_typed_in_any_case_and_grouping_is_the_same_key(bytes: [u8; 32]) {
             let key = key(bytes);
             let typed = key.expose().replace(' ', "-").to_uppercase();
-            prop_assert_eq!(RecoveryKey::parse(&typed).as_ref(), Ok(&key));
+            prop_assert_eq!(RecoveryKey::parse(&typed), Ok(key.clone()));
             prop_assert_eq!(RecoveryKey::parse(&key.expose().replace(' ', "")), Ok(key));
         }
 

@@ -54,7 +54,7 @@ pub(super) fn read(text: &str) -> Result<Envelope, OpenError> {
     let lines: Vec<&str> = normal_lines(text).collect();
     let value = |key: &str| lines.iter().find_map(|line| line.strip_prefix(key));
     let given = value(CHECKSUM);
-    if given.is_none() && !lines.iter().any(|line| *line == TITLE) {
+    if given.is_none() && !lines.contains(&TITLE) {
         return Err(OpenError::NotACairnFile);
     }
     let mut armour = lines.iter().filter(|line| !line.starts_with('#')).copied().peekable();
@@ -109,4 +109,16 @@ fn normal_lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
         .map(|line| line.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}'))
         .filter(|line| !line.is_empty())
+}
+
+/// The text with a checksum that fits: what somebody could make who knows how.
+#[cfg(test)]
+pub(super) fn resign(text: &str) -> String {
+    let covered: Vec<&str> = normal_lines(text).filter(|line| !line.starts_with(CHECKSUM)).collect();
+    let checksum = checksum(&covered.join("\n"));
+    let line = |line: &str| match line.starts_with(CHECKSUM) {
+        true => format!("{CHECKSUM}{checksum}\n"),
+        false => format!("{line}\n"),
+    };
+    normal_lines(text).map(line).collect()
 }
