@@ -122,3 +122,94 @@ impl fmt::Display for BootEntry {
         f.write_str(&self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry(name: &str) -> BootEntry {
+        BootEntry::parse(name).unwrap()
+    }
+
+    #[test]
+    fn names_are_read_as_systemd_boot_reads_them() {
+        let counted = |left, done| Some(Counter { left, done });
+        for (name, stem, counter) in [
+            ("cairn_0.1.0-abcd1234+3.efi", "cairn_0.1.0-abcd1234", counted(3, 0)),
+            ("cairn_0.1.0-abcd1234+2-1.efi", "cairn_0.1.0-abcd1234", counted(2, 1)),
+            ("cairn_0.1.0-abcd1234.EFI", "cairn_0.1.0-abcd1234", None),
+            ("a+b+0-3.efi", "a+b", counted(0, 3)),
+            // Why a version's own plus must not stand in a name: this one would be a counter.
+            ("cairn_0.1.0+12345678.efi", "cairn_0.1.0", counted(12_345_678, 0)),
+            ("cairn_0.1.0+abcd.efi", "cairn_0.1.0+abcd", None),
+            ("x+.efi", "x+", None),
+            ("x+3-.efi", "x+3-", None),
+            ("x+3-1-1.efi", "x+3-1-1", None),
+            ("x+2147483648.efi", "x+2147483648", None),
+        ] {
+            assert_eq!(entry(name), BootEntry { stem: stem.to_owned(), counter }, "{name}");
+        }
+        for name in ["", ".efi", "x.conf", "efi", "é.ef", "cairn_1+3.efi.part"] {
+            assert_eq!(BootEntry::parse(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_fresh_entry_has_three_tries_and_no_plus_of_its_own() {
+        let fresh = BootEntry::fresh("0.1.0+12345678").unwrap();
+        assert_eq!(fresh.name(), "cairn_0.1.0-12345678+3.efi");
+        assert!(fresh.is_version("0.1.0+12345678") && !fresh.is_version("0.1.0+12345679"));
+        assert!(!fresh.is_good() && !fresh.is_failed());
+    }
+
+    #[test]
+    fn an_entry_lives_through_its_boots() {
+        let booted = entry("cairn_1+2-1.efi");
+        assert_eq!(booted.restored().name(), "cairn_1+3.efi");
+        assert_eq!(booted.restored().attempted(), booted);
+        assert_eq!(entry("cairn_1+0-3.efi").restored().name(), "cairn_1+1-2.efi");
+        assert!(entry("cairn_1+0-3.efi").is_failed());
+        assert_eq!(booted.good().name(), "cairn_1.efi");
+        for stays in ["cairn_1.efi", "cairn_1+3.efi"] {
+            assert_eq!(entry(stays).restored(), entry(stays));
+        }
+        assert_eq!(entry("cairn_1.efi").attempted(), entry("cairn_1.efi"));
+    }
+
+    #[test]
+    fn a_version_that_cannot_be_a_file_name_is_refused() {
+        for version in ["", "1/2", "1 2", "..\\x", "ü", &"1".repeat(65)] {
+            assert_eq!(file_version(version), Err(VersionError(version.to_owned())));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_is_parsed_or_refused_and_no_more(name in "\\PC{0,40}") {
+            BootEntry::parse(&name);
+        }
+
+        #[test]
+        fn what_is_named_is_read_back(stem in "[a-z][a-z0-9._-]{0,20}", count in proptest::option::of((0..9_u32, 0..9_u32))) {
+            let entry = BootEntry { stem, counter: count.map(|(left, done)| Counter { left, done }) };
+            prop_assert_eq!(BootEntry::parse(&entry.name()), Some(entry));
+        }
+
+        #[test]
+        fn parsing_is_stable(name in "[a-z0-9+.-]{1,20}\\.efi") {
+            let first = entry(&name);
+            prop_assert_eq!(BootEntry::parse(&first.name()), Some(first));
+        }
+
+        #[test]
+        fn restoring_and_attempting_keep_the_sum_of_tries(left in 0..9_u32, done in 0..9_u32) {
+            let entry = BootEntry { stem: "x".to_owned(), counter: Some(Counter { left, done }) };
+            for moved in [entry.restored(), entry.attempted()] {
+                let c = moved.counter.unwrap();
+                prop_assert_eq!(c.left + c.done, left + done);
+            }
+            prop_assert!(left == 0 || entry.attempted().restored() == entry);
+        }
+    }
+}

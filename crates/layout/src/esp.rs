@@ -10,7 +10,7 @@
 //!   and never makes two files share it.
 //!
 //! The last two are not in the `fatfs` crate (its `rename` removes before it adds, its `remove` frees
-//! before it forgets the name), so [`fat`] has them, on the few bytes of FAT32 that they need.
+//! before it forgets the name), and its folders offend fsck, so [`fat`] has these, on the few bytes of FAT32 that they need.
 
 mod fat;
 mod replace;
@@ -78,7 +78,6 @@ impl<'d, D: Device> Esp<'d, D> {
     /// A FAT32 file system in a byte range of a device; `0..size` for a partition's own device node.
     pub fn open_range(dev: &'d mut D, start: u64, len: u64) -> Result<Self, EspError> {
         let mut esp = Self { dev, start, len };
-        esp.fat().map_err(EspError::Open)?;
         esp.session(|_| Ok(())).map_err(EspError::Open)?;
         Ok(esp)
     }
@@ -106,11 +105,16 @@ impl<'d, D: Device> Esp<'d, D> {
         fatfs::format_volume(Window::new(self.dev, self.start, self.len), options)?;
         self.session(|fs| {
             // Counting once notes down the number of free clusters, which fsck misses otherwise.
-            fs.stats()?;
-            ["EFI", "EFI/BOOT", ENTRIES, "loader", "cairn"]
-                .into_iter()
-                .try_for_each(|dir| fs.root_dir().create_dir(dir).map(drop))
-        })
+            fs.stats()
+        })?;
+        ["EFI", "EFI/BOOT", ENTRIES, "loader", "cairn"].into_iter().try_for_each(|dir| self.make_dir(dir))
+    }
+
+    fn make_dir(&mut self, path: &str) -> io::Result<()> {
+        if self.fat()?.find(path)?.is_none() {
+            self.session(|fs| fs.root_dir().create_dir(path).map(drop))?;
+        }
+        self.fat()?.mend_dots(path)
     }
 
     fn window(&mut self) -> Window<'_, D> {
@@ -123,6 +127,8 @@ impl<'d, D: Device> Esp<'d, D> {
 
     /// Something done through `fatfs`, and flushed.
     fn session<T>(&mut self, act: impl FnOnce(&Fs<'_, D>) -> io::Result<T>) -> io::Result<T> {
+        // It checks what fatfs computes with unchecked.
+        self.fat()?;
         let fs = FileSystem::new(self.window(), FsOptions::new())?;
         let out = act(&fs)?;
         fs.unmount()?;
@@ -145,12 +151,13 @@ impl<'d, D: Device> Esp<'d, D> {
         if bytes.len() > MAX_SMALL {
             return Err(EspError::TooLarge(path.to_owned()));
         }
-        self.replace(path, bytes).map_err(|e| EspError::Write(path.to_owned(), e))
+        self.tidy().and_then(|()| self.replace(path, bytes)).map_err(|e| EspError::Write(path.to_owned(), e))
     }
 
     /// Removes a file; it is no error if there is none.
     pub fn remove(&mut self, path: &str) -> Result<(), EspError> {
-        let gone = self.forget(path).and_then(|()| self.forget(&replace::beside(path)));
+        let gone =
+            self.tidy().and_then(|()| self.forget(path)).and_then(|()| self.forget(&replace::beside(path)));
         gone.map_err(|e| EspError::Write(path.to_owned(), e))
     }
 
@@ -162,11 +169,14 @@ impl<'d, D: Device> Esp<'d, D> {
         }
     }
 
-    /// The UKIs that systemd-boot finds. A rename that a power cut stopped shows one of its two names.
+    /// The UKIs that systemd-boot finds, by name. A rename that a power cut stopped shows one of its two names.
     pub fn entries(&mut self) -> Result<Vec<BootEntry>, EspError> {
         let failed = |e| EspError::Read(ENTRIES.to_owned(), e);
         let mut fat = self.fat().map_err(failed)?;
-        Ok(fat.entries().map_err(failed)?.kept.into_iter().map(|(entry, _)| entry).collect())
+        let kept = fat.entries().map_err(failed)?.kept;
+        let mut entries: Vec<_> = kept.into_iter().map(|(entry, _)| entry).collect();
+        entries.sort_by_key(BootEntry::name);
+        Ok(entries)
     }
 
     /// Writes a UKI. It gets its name when all is there; an entry of that name is replaced.
@@ -205,9 +215,7 @@ impl<'d, D: Device> Esp<'d, D> {
     }
 
     pub fn remove_entry(&mut self, entry: &BootEntry) -> Result<(), EspError> {
-        let path = format!("{ENTRIES}/{}", entry.name());
-        self.tidy().map_err(|e| EspError::Write(path.clone(), e))?;
-        self.remove(&path)
+        self.remove(&format!("{ENTRIES}/{}", entry.name()))
     }
 
     /// Adds the new name (empty), points it at the content, takes the old name away. In between one
@@ -222,8 +230,12 @@ impl<'d, D: Device> Esp<'d, D> {
         fat.forget_name(&source)
     }
 
-    /// Ends what a power cut left of a rename: empty entries, and second names of one content.
+    /// Ends what a power cut left: the mark of one, and of a rename empty entries and second names of
+    /// one content. Before anything is written.
     fn tidy(&mut self) -> io::Result<()> {
+        if self.fat()?.unmark_dirty()? {
+            self.session(|fs| fs.stats())?;
+        }
         let mut fat = self.fat()?;
         for name in fat.entries()?.stale {
             fat.forget_name(&name)?;

@@ -295,3 +295,72 @@ pub(crate) fn le64(bytes: &[u8], at: usize) -> Option<u64> {
 fn guid(bytes: &[u8], at: usize) -> Option<Uuid> {
     bytes.get(at..)?.first_chunk().copied().map(Uuid::from_bytes_le)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Arch, Layout, Seed};
+    use proptest::prelude::*;
+    use std::io::Cursor;
+
+    fn table(sector: SectorSize, disk_sectors: u64) -> Table {
+        let layout = Layout::plan(8_000_000_000, sector, Arch::X86_64).unwrap();
+        Table { disk_sectors, ..layout.table(&Seed([3; 16])) }
+    }
+
+    fn disk(sector: SectorSize) -> (Table, Cursor<Vec<u8>>) {
+        let table = table(sector, 256);
+        let mut disk = Cursor::new(vec![0; 256 * sector.bytes() as usize]);
+        table.write(&mut disk).unwrap();
+        (table, disk)
+    }
+
+    #[test]
+    fn either_copy_gives_the_table_that_was_written() {
+        for sector in [SectorSize::B512, SectorSize::B4096] {
+            let (table, mut disk) = disk(sector);
+            assert_eq!(Table::read(&mut disk, sector).unwrap(), (table.clone(), Copy::Primary));
+            disk.get_mut()[sector.bytes() as usize] ^= 1;
+            assert_eq!(Table::read(&mut disk, sector).unwrap(), (table, Copy::Backup));
+        }
+    }
+
+    #[test]
+    fn a_disk_without_room_for_two_tables_is_refused() {
+        let error = table(SectorSize::B512, 60).write(&mut Cursor::new(vec![0; 30_720])).unwrap_err();
+        assert_eq!(error.to_string(), "the disk of 30720 bytes is too small for a partition table");
+    }
+
+    proptest! {
+        #[test]
+        fn any_single_changed_byte_of_the_primary_is_noticed(at in 512_usize..34 * 512, bit in 0..8) {
+            let (table, mut disk) = disk(SectorSize::B512);
+            disk.get_mut()[at] ^= 1_u8 << bit;
+            let (found, copy) = Table::read(&mut disk, SectorSize::B512).unwrap();
+            prop_assert_eq!(found, table);
+            // What follows the header in its sector belongs to nobody.
+            prop_assert_eq!(copy == Copy::Primary, (512 + HEADER_LEN..1024).contains(&at));
+        }
+
+        #[test]
+        fn any_header_with_a_right_checksum_is_read_or_refused(mut header in proptest::array::uniform32(any::<u8>()).prop_map(|a| [a, a, a].concat())) {
+            header.truncate(HEADER_LEN);
+            header[..8].copy_from_slice(SIGNATURE);
+            header[12..16].copy_from_slice(&(HEADER_LEN as u32).to_le_bytes());
+            header[16..20].fill(0);
+            header[24..32].copy_from_slice(&1_u64.to_le_bytes());
+            let crc = crc32fast::hash(&header);
+            header[16..20].copy_from_slice(&crc.to_le_bytes());
+            let mut disk = Cursor::new(vec![0; 64 * 512]);
+            disk.get_mut()[512..512 + HEADER_LEN].copy_from_slice(&header);
+            prop_assert!(!matches!(Table::read(&mut disk, SectorSize::B512), Err(GptError::Io(_))));
+        }
+
+        #[test]
+        fn any_entry_is_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Some(entry) = decode_entry(1, &bytes) {
+                entry.byte_range(SectorSize::B4096);
+            }
+        }
+    }
+}

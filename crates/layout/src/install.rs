@@ -120,7 +120,10 @@ pub fn write_slot(
     root: Root<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), InstallError> {
-    let (table, _) = Table::read(dev, sector)?;
+    let (mut table, _) = Table::read(dev, sector)?;
+    // A medium that has not grown yet has its backup elsewhere, where no reader would look for it.
+    let size = device::size(dev).map_err(|e| InstallError::Io("asking for the disk's size", e))?;
+    table.disk_sectors = size / sector.bytes();
     let total = root.root.len + root.verity.len;
     let mut done = 0;
     write_slot_counted(dev, table, slot, root, &mut |n| {

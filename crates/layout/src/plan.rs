@@ -309,3 +309,76 @@ pub(crate) fn data_partition(disk_bytes: u64) -> Result<Partition, LayoutError> 
     let end = (disk_bytes - ALIGNMENT) / ALIGNMENT * ALIGNMENT;
     Ok(Partition { number: DATA_NUMBER, name: DATA_NAME, kind: gpt::LUKS, start, len: end - start })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const GB: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_disk_too_small_is_refused_with_the_size_that_is_needed() {
+        let error = Layout::plan(2 * GB, SectorSize::B512, Arch::X86_64).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the disk of 2.0 GB is too small: a Cairn node needs at least 3.3 GB, choose a larger one"
+        );
+        assert!(Layout::plan(MIN_DISK_BYTES, SectorSize::B512, Arch::X86_64).is_ok());
+        assert!(Layout::plan(MIN_DISK_BYTES - 1, SectorSize::B512, Arch::X86_64).is_err());
+    }
+
+    #[test]
+    fn a_prepared_medium_is_2_2_gb_and_has_no_data_partition() {
+        let layout = Layout::medium(SectorSize::B512, Arch::X86_64);
+        assert_eq!(layout.disk_bytes, 2082 * MIB);
+        assert_eq!(layout.partition(DATA_NUMBER), None);
+        assert_eq!(layout.partitions.len(), 5);
+    }
+
+    #[test]
+    fn the_root_hash_is_found_again_in_the_partition_guids() {
+        let text = "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef";
+        let hash: RootHash = text.parse().unwrap();
+        let (root, verity) = hash.partition_guids();
+        assert_eq!(root.to_string(), "00112233-4455-6677-8899-aabbccddeeff");
+        assert_eq!(verity.to_string(), "01234567-89ab-cdef-0123-456789abcdef");
+        assert_eq!(RootHash::from_partition_guids(root, verity).to_string(), text);
+        for wrong in ["", "00", &text[1..], &text.replace('0', "g")] {
+            assert!(wrong.parse::<RootHash>().is_err());
+        }
+    }
+
+    #[test]
+    fn another_seed_gives_other_identifiers_and_the_same_seed_the_same() {
+        let layout = Layout::plan(8 * GB, SectorSize::B512, Arch::Arm64).unwrap();
+        let (one, two) = (layout.table(&Seed([1; 16])), layout.table(&Seed([2; 16])));
+        assert_eq!(one, layout.table(&Seed([1; 16])));
+        let mut guids: Vec<_> = one.entries.iter().chain(&two.entries).map(|e| e.guid).collect();
+        guids.extend([one.disk_guid, two.disk_guid]);
+        guids.sort();
+        guids.dedup();
+        assert_eq!(guids.len(), 14);
+        assert_eq!(one.entries[1].kind, gpt::ROOT_ARM64);
+    }
+
+    proptest! {
+        #[test]
+        fn partitions_are_aligned_and_apart_and_leave_room_for_both_tables(
+            bytes in MIN_DISK_BYTES..100_000 * GB, large in any::<bool>(),
+        ) {
+            let sector = if large { SectorSize::B4096 } else { SectorSize::B512 };
+            let layout = Layout::plan(bytes, sector, Arch::X86_64).unwrap();
+            let mut end = ALIGNMENT;
+            for p in &layout.partitions {
+                prop_assert_eq!(p.start % ALIGNMENT, 0);
+                prop_assert_eq!(p.len % ALIGNMENT, 0);
+                prop_assert_eq!(p.start, end);
+                end = p.start + p.len;
+            }
+            prop_assert!(end + 6 * sector.bytes() <= bytes);
+            prop_assert!(bytes - end < 2 * ALIGNMENT);
+            prop_assert!(layout.partitions.last().unwrap().len >= MIN_DATA_BYTES - ALIGNMENT);
+        }
+    }
+}

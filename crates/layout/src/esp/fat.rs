@@ -13,6 +13,8 @@ use crate::gpt::le32;
 const SLOT: usize = 32;
 /// FAT's own limit for a directory: 65,536 slots.
 const MAX_DIR_BYTES: u64 = 65_536 * SLOT as u64;
+/// In the FSInfo sector.
+const FREE_COUNT: u64 = 488;
 const DELETED: u8 = 0xE5;
 const LONG_NAME: u8 = 0x0F;
 const DIRECTORY: u8 = 0x10;
@@ -77,14 +79,21 @@ impl<'d, D: Device> Fat<'d, D> {
             && per_cluster.is_power_of_two()
             && (1..=2).contains(&fats)
             && fat_bytes > 0
-            && le16(&boot, 22) == 0
+            // Root entries, 16-bit sectors, 16-bit FAT size, version: all zero in FAT32.
+            && [17, 19, 22, 42].into_iter().all(|at| le16(&boot, at) == 0)
+            && (1..u64::from(le16(&boot, 14))).contains(&u64::from(le16(&boot, 48)))
+            && sector * per_cluster <= 32 * 1024
             && total * sector > data_start
             && total * sector <= device::size(&mut window)?;
         if !fits {
             return Err(damaged("not a FAT32 file system"));
         }
         let cluster_bytes = sector * per_cluster;
-        let clusters = ((total * sector - data_start) / cluster_bytes).min(fat_bytes / 4 - 2);
+        let clusters = (total * sector - data_start) / cluster_bytes;
+        // Fewer would be FAT16; more than the FAT has room for would be read from beyond it.
+        if !(65_525..=fat_bytes / 4 - 2).contains(&clusters) {
+            return Err(damaged("the size of the FAT does not fit the file system's"));
+        }
         Ok(Self {
             window,
             cluster_bytes,
@@ -188,9 +197,16 @@ impl<'d, D: Device> Fat<'d, D> {
     }
 
     /// Takes the name away and leaves the content alone: the short name, which holds it all, first.
+    ///
+    /// The whole slot is cleared, though the mark would do: fatfs writes an entry field by field, name
+    /// first, so a cut would give a new name to the cluster that a mere mark had left standing.
     pub fn forget_name(&mut self, found: &Found) -> io::Result<()> {
+        let mut gone = [0; SLOT];
+        if let Some(first) = gone.first_mut() {
+            *first = DELETED;
+        }
         for at in found.slots.iter().rev() {
-            device::write_at(&mut self.window, *at, &[DELETED])?;
+            device::write_at(&mut self.window, *at, &gone)?;
         }
         self.window.flush()
     }
@@ -212,13 +228,54 @@ impl<'d, D: Device> Fat<'d, D> {
         self.window.flush()
     }
 
+    /// Clears the mark of an interrupted writer, and the count of free clusters with it, which is to
+    /// be made anew then: fatfs itself never clears a mark that it found.
+    pub fn unmark_dirty(&mut self) -> io::Result<bool> {
+        const DIRTY_AT: u64 = 65;
+        let mut mark = [0];
+        device::read_at(&mut self.window, DIRTY_AT, &mut mark)?;
+        if mark == [0] {
+            return Ok(false);
+        }
+        device::write_at(&mut self.window, self.info_at + FREE_COUNT, &[0xFF; 4])?;
+        self.window.flush()?;
+        device::write_at(&mut self.window, DIRTY_AT, &[0])?;
+        self.window.flush()?;
+        Ok(true)
+    }
+
+    /// fatfs 0.3 gives a new folder's `.` and `..` long names too, and lets `..` of the first level
+    /// point at the root's cluster instead of 0: both against the specification, and fsck says so.
+    pub fn mend_dots(&mut self, path: &str) -> io::Result<()> {
+        let Some(dir) = self.find(path)?.filter(|f| f.is_dir() && self.is_cluster(f.cluster())) else {
+            return Err(io::Error::from(io::ErrorKind::NotADirectory));
+        };
+        let start = self.data_start + u64::from(dir.cluster() - 2) * self.cluster_bytes;
+        let mut slots = [0; 4 * SLOT];
+        device::read_at(&mut self.window, start, &mut slots)?;
+        let (long_dot, dot, long_dots, mut dots) = match slots.as_chunks::<SLOT>().0 {
+            [a, b, c, d] => (*a, *b, *c, *d),
+            _ => return Ok(()),
+        };
+        if byte(&long_dot, 11) != LONG_NAME || byte(&long_dots, 11) != LONG_NAME {
+            return Ok(());
+        }
+        if !path.contains('/') {
+            [20, 21, 26, 27].into_iter().filter_map(|at| dots.get_mut(at).map(|b| *b = 0)).for_each(drop);
+        }
+        let gone = [DELETED; SLOT];
+        let mended = [dot.as_slice(), &dots, &gone, &gone].concat();
+        device::write_at(&mut self.window, start, &mended)?;
+        self.window.flush()
+    }
+
     /// A hint only, but fsck compares it.
     fn count_freed(&mut self, freed: usize) -> io::Result<()> {
         let mut free = [0; 4];
-        device::read_at(&mut self.window, self.info_at + 488, &mut free)?;
+        device::read_at(&mut self.window, self.info_at + FREE_COUNT, &mut free)?;
         let sum = u32::try_from(freed).ok().and_then(|n| u32::from_le_bytes(free).checked_add(n));
         match sum.filter(|sum| *sum <= self.clusters_end - 2) {
-            Some(sum) => device::write_at(&mut self.window, self.info_at + 488, &sum.to_le_bytes()),
+            Some(sum) => device::write_at(&mut self.window, self.info_at + FREE_COUNT, &sum.to_le_bytes()),
             None => Ok(()),
         }
     }

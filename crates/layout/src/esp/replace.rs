@@ -58,12 +58,11 @@ impl<D: Device> Esp<'_, D> {
     }
 
     fn put(&mut self, path: &str, content: &[u8]) -> io::Result<()> {
+        for (at, _) in path.match_indices('/') {
+            self.make_dir(path.get(..at).unwrap_or_default())?;
+        }
         self.session(|fs| {
-            let root = fs.root_dir();
-            for (at, _) in path.match_indices('/') {
-                root.create_dir(path.get(..at).unwrap_or_default())?;
-            }
-            let mut file = root.create_file(path)?;
+            let mut file = fs.root_dir().create_file(path)?;
             file.write_all(content)?;
             file.flush()
         })

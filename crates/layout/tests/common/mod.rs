@@ -1,0 +1,179 @@
+//! A disk in memory that keeps only what was written, and one that loses power.
+#![allow(dead_code, reason = "each test file uses its own part of it")]
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+use cairn_layout::install::{Root, Source};
+use cairn_layout::{Payload, RootHash, Seed};
+
+pub const SEED: Seed = Seed([7; 16]);
+const BLOCK: u64 = 512;
+
+/// Sparse: a disk of many GB takes what is on it. Sectors of 512 bytes are written whole or not at
+/// all, as on a real disk; `writes_left` sectors are, then the power is gone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SparseDisk {
+    pub blocks: BTreeMap<u64, [u8; BLOCK as usize]>,
+    pub size: u64,
+    pos: u64,
+    pub writes: u64,
+    pub writes_left: Option<u64>,
+}
+
+impl SparseDisk {
+    pub fn new(size: u64) -> Self {
+        Self { blocks: BTreeMap::new(), size, pos: 0, writes: 0, writes_left: None }
+    }
+
+    pub fn cut_after(&self, sectors: u64) -> Self {
+        Self { writes: 0, writes_left: Some(sectors), ..self.clone() }
+    }
+
+    pub fn powered(&self) -> Self {
+        Self { writes: 0, writes_left: None, pos: 0, ..self.clone() }
+    }
+
+    /// Content only, without zero blocks.
+    pub fn content(&self) -> BTreeMap<u64, [u8; BLOCK as usize]> {
+        let mut blocks = self.blocks.clone();
+        blocks.retain(|_, b| b.iter().any(|x| *x != 0));
+        blocks
+    }
+
+    pub fn put(&mut self, at: u64, bytes: &[u8]) {
+        self.seek(SeekFrom::Start(at)).unwrap();
+        self.write_all(bytes).unwrap();
+    }
+
+    /// As a sparse file, for the tools that judge.
+    pub fn save(&self, path: &std::path::Path) {
+        self.save_range(path, 0, self.size);
+    }
+
+    pub fn save_range(&self, path: &std::path::Path, start: u64, len: u64) {
+        let mut file = std::fs::File::create(path).unwrap();
+        file.set_len(len).unwrap();
+        let mut run: (u64, Vec<u8>) = (0, Vec::new());
+        let mut put = |(at, bytes): &(u64, Vec<u8>)| {
+            file.seek(SeekFrom::Start(*at)).unwrap();
+            file.write_all(bytes).unwrap();
+        };
+        for (n, block) in self.blocks.range(start / BLOCK..(start + len) / BLOCK) {
+            if block.iter().all(|b| *b == 0) {
+                continue;
+            }
+            let at = n * BLOCK - start;
+            if run.0 + run.1.len() as u64 != at {
+                put(&run);
+                run = (at, Vec::new());
+            }
+            run.1.extend_from_slice(block);
+        }
+        put(&run);
+    }
+
+    pub fn without_zeros(mut self) -> Self {
+        self.blocks.retain(|_, b| b.iter().any(|x| *x != 0));
+        self
+    }
+}
+
+/// Runs a judge and gives what it says, failing the test where the judge is missing.
+pub fn run(program: &str, args: &[&str]) -> (bool, String) {
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    let out = std::process::Command::new(program).args(args).env("PATH", path).env("LC_ALL", "C").output();
+    let out = out.unwrap_or_else(|e| panic!("{program} is needed for this test (see the set-up): {e}"));
+    let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    (out.status.success(), text)
+}
+
+impl Read for SparseDisk {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = buf.len().min((self.size - self.pos) as usize);
+        let mut done = 0;
+        while done < n {
+            let at = self.pos + done as u64;
+            let (block, offset) = (at / BLOCK, (at % BLOCK) as usize);
+            let step = (BLOCK as usize - offset).min(n - done);
+            match self.blocks.get(&block) {
+                Some(b) => buf[done..done + step].copy_from_slice(&b[offset..offset + step]),
+                None => buf[done..done + step].fill(0),
+            }
+            done += step;
+        }
+        self.pos += n as u64;
+        Ok(n)
+    }
+}
+
+impl Write for SparseDisk {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let (block, offset) = (self.pos / BLOCK, (self.pos % BLOCK) as usize);
+        let step = (BLOCK as usize - offset).min(buf.len()).min((self.size - self.pos) as usize);
+        if let Some(left) = &mut self.writes_left {
+            *left = left.checked_sub(1).ok_or_else(|| io::Error::other("power cut"))?;
+        }
+        self.writes += 1;
+        self.blocks.entry(block).or_insert([0; BLOCK as usize])[offset..offset + step]
+            .copy_from_slice(&buf[..step]);
+        self.pos += step as u64;
+        Ok(step)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for SparseDisk {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let pos = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.size.checked_add_signed(by),
+            SeekFrom::Current(by) => self.pos.checked_add_signed(by),
+        };
+        self.pos = pos.filter(|p| *p <= self.size).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.pos)
+    }
+}
+
+pub fn hash() -> RootHash {
+    "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef".parse().unwrap()
+}
+
+/// Recognisable as EROFS (`superblock_at` 1024) or a verity tree (0), and nothing else.
+pub fn image(len: usize, superblock_at: usize, magic: &[u8]) -> Vec<u8> {
+    let mut bytes: Vec<u8> = (0..len).map(|n| (n / 512 % 251) as u8).collect();
+    bytes[superblock_at..superblock_at + magic.len()].copy_from_slice(magic);
+    bytes
+}
+
+pub fn root_image() -> Vec<u8> {
+    image(100_000, 1024, b"\xe2\xe1\xf5\xe0")
+}
+
+pub fn verity_image() -> Vec<u8> {
+    image(20_000, 0, b"verity\0\0")
+}
+
+pub fn uki() -> Vec<u8> {
+    image(30_000, 0, b"MZ")
+}
+
+pub const VERSION: &str = "0.1.0+00112233";
+
+/// Hands a payload to something; the readers live as long as that takes.
+pub fn with_payload<T>(act: impl FnOnce(Payload<'_>) -> T) -> T {
+    let (root, verity, uki) = (root_image(), verity_image(), uki());
+    act(Payload {
+        version: VERSION,
+        boot_loader: b"MZ this is systemd-boot",
+        uki: Source { len: uki.len() as u64, reader: &mut uki.as_slice() },
+        root: Root {
+            hash: hash(),
+            root: Source { len: root.len() as u64, reader: &mut root.as_slice() },
+            verity: Source { len: verity.len() as u64, reader: &mut verity.as_slice() },
+        },
+        files: &[("cairn/join.json", b"{\"join\":true}")],
+    })
+}
