@@ -150,3 +150,6 @@ impl<'a> Keyring<'a> {
 fn hex_secret(bytes: &[u8; 32]) -> Secret {
     Secret::new(hex::encode(bytes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use crate::seed::{RandomError, random};
 /// Seven of 2,048 words: 77 bits, at 2^17 rounds of scrypt for each guess. The words of BIP-39 differ in their
 /// first four letters and have at most eight.
 const WORDS: usize = 7;
-/// The fewest characters of a passphrase of the owner's own.
+/// The fewest characters of a passphrase that is not worth a warning.
 const SHORTEST: usize = 12;
 
 /// A passphrase. Has no `Debug`; wiped when dropped.
@@ -23,9 +23,6 @@ pub enum PassphraseError {
     /// Nothing there.
     #[error("the passphrase is empty; give the one that opens the cluster file")]
     Empty,
-    /// Too easy to guess.
-    #[error("a new passphrase needs at least {SHORTEST} characters; better let Cairn make one")]
-    TooShort,
 }
 
 impl Passphrase {
@@ -62,17 +59,9 @@ impl Passphrase {
         }
     }
 
-    /// A passphrase for a new file, which must not be too easy to guess.
-    ///
-    /// # Errors
-    ///
-    /// When it is empty or short.
-    pub fn chosen(text: &str) -> Result<Self, PassphraseError> {
-        let passphrase = Self::new(text)?;
-        if passphrase.0.expose_secret().chars().count() < SHORTEST {
-            return Err(PassphraseError::TooShort);
-        }
-        Ok(passphrase)
+    /// Whether it is short enough to be guessed, which is worth a warning when a file is sealed with it.
+    pub fn is_short(&self) -> bool {
+        self.0.expose_secret().chars().count() < SHORTEST
     }
 
     /// The text, to be shown to the owner once.
@@ -113,8 +102,8 @@ mod tests {
     }
 
     #[test]
-    fn a_short_passphrase_opens_a_file_but_seals_no_new_one() {
-        assert!(Passphrase::new("short").is_ok());
-        assert!(matches!(Passphrase::chosen("short"), Err(PassphraseError::TooShort)));
+    fn a_generated_passphrase_is_not_short() {
+        assert!(!Passphrase::generate().unwrap().is_short());
+        assert!(Passphrase::new("hunter2").unwrap().is_short());
     }
 }
