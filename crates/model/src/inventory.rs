@@ -20,7 +20,9 @@ pub struct Inventory {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Firmware {
-    Uefi { secure_boot: bool },
+    Uefi {
+        secure_boot: bool,
+    },
     /// BIOS, or a board that loads the kernel by itself.
     Other,
 }

@@ -19,8 +19,27 @@ pub struct NodeConfig {
     /// Whether this node founds the etcd cluster or may only join one that exists. A member that
     /// comes back with an empty disk must never found a second one.
     pub etcd_founding: bool,
-    /// The wanted k3s release, such as `v1.33.1+k3s1`.
-    pub k3s_version: String,
+    /// What a compute node runs; `None` on all others.
+    pub k3s: Option<K3s>,
+}
+
+/// The Kubernetes of a compute node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct K3s {
+    /// The wanted release, such as `v1.33.1+k3s1`.
+    pub version: String,
+    pub role: K3sRole,
+}
+
+/// Up to three compute nodes are servers (and work too); the rest only work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum K3sRole {
+    Server,
+    /// Joins the server at this cluster address.
+    Agent {
+        server: Ipv4Addr,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

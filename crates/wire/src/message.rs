@@ -177,6 +177,8 @@ pub struct EnrolOrder {
     /// Must be the one that the machine named: the key is bound to it.
     pub luks_uuid: Uuid,
     pub recovery_key: Secret,
+    /// For compute nodes: what lets them into the k3s cluster.
+    pub k3s_token: Option<Secret>,
     pub roster: SignedRoster,
 }
 

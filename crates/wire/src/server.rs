@@ -21,7 +21,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What an agent does with requests.
 pub trait Handler: Send + Sync + 'static {
-    fn answer(&self, peer: Peer, request: Request) -> impl Future<Output = Response> + Send;
+    fn answer(self: Arc<Self>, peer: Peer, request: Request) -> impl Future<Output = Response> + Send;
 
     /// The log of the job that runs, or ran last.
     fn job(&self) -> Option<EventLog>;
@@ -52,7 +52,7 @@ pub async fn serve<H: Handler>(
         };
         let (acceptor, handler) = (acceptor.clone(), Arc::clone(&handler));
         tokio::spawn(async move {
-            if let Err(error) = converse(tcp, acceptor, named, handler.as_ref()).await {
+            if let Err(error) = converse(tcp, acceptor, named, &handler).await {
                 tracing::debug!(error = cairn_workflow::log::chain(error.as_ref()), "a connection ended");
             }
             drop(place);
@@ -66,7 +66,7 @@ async fn converse<H: Handler>(
     tcp: TcpStream,
     acceptor: TlsAcceptor,
     named: bool,
-    handler: &H,
+    handler: &Arc<H>,
 ) -> Result<(), BoxError> {
     let _ = tcp.set_nodelay(true);
     let mut stream = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await??;
@@ -87,7 +87,7 @@ async fn converse<H: Handler>(
         if let Request::Follow { after } = request {
             follow(&mut stream, handler.job(), after).await?;
         } else {
-            let response = handler.answer(peer.clone(), request).await;
+            let response = Arc::clone(handler).answer(peer.clone(), request).await;
             frame::write(&mut stream, &response).await?;
         }
     }

@@ -43,7 +43,7 @@ struct Echo {
 }
 
 impl Handler for Echo {
-    async fn answer(&self, peer: Peer, _: Request) -> Response {
+    async fn answer(self: Arc<Self>, peer: Peer, _: Request) -> Response {
         Response::Refused { reason: peer.fingerprint.to_string() }
     }
 

@@ -85,13 +85,29 @@ impl EventLog {
     ///
     /// # Errors
     /// Whatever the step's own future returned, after it was reported with its whole chain of causes.
-    pub async fn step<T, E, F>(&self, id: &str, work: F) -> Result<T, E>
-    where
-        E: std::error::Error,
-        F: Future<Output = Result<T, E>>,
-    {
+    pub async fn step<T, E: std::error::Error>(
+        &self,
+        id: &str,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         self.emit(What::Started { step: id.to_owned() });
-        let result = work.await;
+        self.ended(id, work.await)
+    }
+
+    /// Like [`Self::step`], for work that blocks its thread.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub fn blocking_step<T, E: std::error::Error>(
+        &self,
+        id: &str,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.emit(What::Started { step: id.to_owned() });
+        self.ended(id, work())
+    }
+
+    fn ended<T, E: std::error::Error>(&self, id: &str, result: Result<T, E>) -> Result<T, E> {
         match &result {
             Ok(_) => self.emit(What::Done { step: id.to_owned() }),
             Err(error) => self.emit(What::Failed { step: id.to_owned(), error: chain(error) }),

@@ -1,0 +1,211 @@
+//! A running node: what it looks after, and its answers to the manager.
+
+use crate::command::{self, CommandError};
+use crate::running::{etcd, k3s};
+use crate::state::NodeState;
+use crate::{files, inventory, memory, version, volume};
+use cairn_model::cluster::Role;
+use cairn_model::inventory::Inventory;
+use cairn_model::node_config::NodeConfig;
+use cairn_model::phase::{Condition, ConditionKind};
+use cairn_vault::SignedRoster;
+use cairn_wire::message::{AgentState, Description, Encryption, PROTOCOL, Peer, Request, Response};
+use cairn_wire::server::Handler;
+use cairn_workflow::EventLog;
+use cairn_workflow::log::chain;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A disk that was plugged into a running node is seen within this time.
+const INVENTORY_LASTS: Duration = Duration::from_secs(120);
+
+pub struct Node {
+    state: NodeState,
+    now: Mutex<Now>,
+}
+
+struct Now {
+    config: NodeConfig,
+    conditions: Vec<Condition>,
+    etcd_healthy: Option<bool>,
+    looked: bool,
+    inventory: Option<(Instant, Inventory)>,
+}
+
+fn refused(reason: impl ToString) -> Response {
+    Response::Refused { reason: reason.to_string() }
+}
+
+impl Node {
+    pub fn new(state: NodeState, config: NodeConfig) -> Self {
+        let now = Now { config, conditions: Vec::new(), etcd_healthy: None, looked: false, inventory: None };
+        Self { state, now: Mutex::new(now) }
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing that this node has to do by itself is in a bad way. Whether etcd has its quorum depends
+    /// on others and does not count.
+    pub fn is_sound(&self) -> bool {
+        let now = self.now();
+        now.looked && now.conditions.iter().all(|c| c.kind == ConditionKind::Waiting)
+    }
+
+    /// One look at what the node is for.
+    pub fn look_after(&self) {
+        let config = self.now().config.clone();
+        let (conditions, etcd_healthy) = match config.role {
+            Role::Etcd => look_after_etcd(&config),
+            Role::Compute => (look_after_k3s(&config), None),
+            Role::Backup => (vec![Condition::waiting("backups come with a later version of Cairn")], None),
+        };
+        let mut now = self.now();
+        now.conditions = conditions;
+        now.etcd_healthy = etcd_healthy;
+        now.looked = true;
+    }
+
+    fn inventory(&self) -> Inventory {
+        if let Some((taken, inventory)) = &self.now().inventory
+            && taken.elapsed() < INVENTORY_LASTS
+        {
+            return inventory.clone();
+        }
+        let inventory = inventory::take(None);
+        self.now().inventory = Some((Instant::now(), inventory.clone()));
+        inventory
+    }
+
+    fn describe(&self) -> Response {
+        let inventory = self.inventory();
+        let luks_uuid = volume::open_volume_uuid();
+        let now = self.now();
+        Response::Description(Box::new(Description {
+            protocol: PROTOCOL,
+            version: version(),
+            state: AgentState::Running { node: now.config.name.clone() },
+            conditions: now.conditions.clone(),
+            inventory,
+            encryption: Encryption {
+                luks_uuid,
+                encrypted: luks_uuid.is_some(),
+                unlocked: luks_uuid.is_some(),
+            },
+            requests: None,
+            boot_certificate: None,
+            etcd_healthy: now.etcd_healthy,
+            memory_used: memory::used(),
+            agent_resident: memory::own(),
+        }))
+    }
+
+    fn configure(&self, config: NodeConfig, roster: &SignedRoster) -> Response {
+        let number = match self.state.text("agents-ca.crt").map_err(|e| chain(&e)) {
+            Err(reason) => return refused(reason),
+            Ok(ca) => match roster.verify(&ca) {
+                Err(error) => return refused(chain(&error)),
+                Ok(roster) => roster.number,
+            },
+        };
+        let known = self.state.roster_number();
+        if number < known {
+            return refused(format!("this node knows generation {known}, which is newer than {number}"));
+        }
+        if config.name != self.now().config.name {
+            return refused("this configuration is another node's");
+        }
+        if let Err(error) = self.state.configure(&config, roster) {
+            return refused(chain(&error));
+        }
+        self.now().config = config;
+        Response::Done
+    }
+}
+
+/// Writes a file only when it changes, and says whether it did.
+fn place(path: &str, content: &str) -> std::io::Result<bool> {
+    let path = Path::new(path);
+    if std::fs::read_to_string(path).is_ok_and(|known| known == content) {
+        return Ok(false);
+    }
+    files::write_with_mode(path, content.as_bytes(), 0o644)?;
+    Ok(true)
+}
+
+fn is_active(unit: &str) -> bool {
+    command::run("systemctl", &["is-active", "--quiet", unit], b"").is_ok()
+}
+
+fn start(unit: &str) -> Result<(), CommandError> {
+    command::run("systemctl", &["start", "--no-block", unit], b"").map(drop)
+}
+
+fn look_after_etcd(config: &NodeConfig) -> (Vec<Condition>, Option<bool>) {
+    if !etcd::may_start(config.etcd_founding, etcd::has_data()) {
+        let text = "this etcd member lost its data and waits to be added to the cluster again";
+        return (vec![Condition::fault(text)], Some(false));
+    }
+    if let Err(error) = place(etcd::CONFIG_FILE, &etcd::configuration(config)) {
+        return (vec![Condition::fault(format!("etcd can't be configured: {error}"))], Some(false));
+    }
+    if etcd::healthy() {
+        return (Vec::new(), Some(true));
+    }
+    // Starting a unit that starts already changes nothing.
+    match start(etcd::UNIT) {
+        Err(error) => (vec![Condition::fault(format!("etcd can't be started: {error}"))], Some(false)),
+        Ok(()) => (vec![Condition::waiting("etcd waits for a majority of its members")], Some(false)),
+    }
+}
+
+fn look_after_k3s(config: &NodeConfig) -> Vec<Condition> {
+    let Some(wanted) = &config.k3s else { return Vec::new() };
+    let placed = place(k3s::CONFIG_FILE, &k3s::configuration(config, wanted))
+        .and_then(|_| place(k3s::ENVIRONMENT_FILE, &k3s::environment(wanted)));
+    if let Err(error) = placed {
+        return vec![Condition::fault(format!("k3s can't be configured: {error}"))];
+    }
+    if !k3s::artifact_is_there() {
+        return vec![Condition::waiting(k3s::waiting(wanted))];
+    }
+    if is_active(k3s::UNIT) {
+        return Vec::new();
+    }
+    match start(k3s::UNIT) {
+        Err(error) => vec![Condition::fault(format!("k3s can't be started: {error}"))],
+        Ok(()) => vec![Condition::waiting("k3s is starting")],
+    }
+}
+
+impl Handler for Node {
+    async fn answer(self: Arc<Self>, _peer: Peer, request: Request) -> Response {
+        let node = self;
+        let systemctl = |verb: &'static str| match command::run("systemctl", &["--no-block", verb], b"") {
+            Ok(_) => Response::Done,
+            Err(error) => refused(chain(&error)),
+        };
+        let blocking = move || match request {
+            Request::Describe => node.describe(),
+            Request::Configure { config, roster } => node.configure(*config, &roster),
+            Request::Restart => systemctl("reboot"),
+            Request::PowerOff => systemctl("poweroff"),
+            Request::Commit { .. }
+            | Request::Reveal { .. }
+            | Request::ProveJoin { .. }
+            | Request::Enrol(_)
+            | Request::Unlock { .. }
+            | Request::Follow { .. } => refused("this node is running already"),
+        };
+        match tokio::task::spawn_blocking(blocking).await {
+            Ok(response) => response,
+            Err(error) => refused(format!("the agent failed: {error}")),
+        }
+    }
+
+    fn job(&self) -> Option<EventLog> {
+        None
+    }
+}
