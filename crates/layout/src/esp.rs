@@ -64,7 +64,7 @@ pub struct Esp<'d, D: Device> {
     len: u64,
 }
 
-type Fs<'w, D> = FileSystem<Window<'w, D>>;
+type Fs<'w, 'd, D> = FileSystem<&'w mut Window<'d, D>>;
 
 impl<'d, D: Device> Esp<'d, D> {
     /// The boot partition of a Cairn disk.
@@ -102,7 +102,9 @@ impl<'d, D: Device> Esp<'d, D> {
             .bytes_per_cluster(4096)
             .volume_id(volume_id)
             .volume_label(LABEL);
-        fatfs::format_volume(Window::new(self.dev, self.start, self.len), options)?;
+        let mut window = self.window();
+        fatfs::format_volume(&mut window, options)?;
+        window.flush()?;
         self.session(|fs| {
             // Counting once notes down the number of free clusters, which fsck misses otherwise.
             fs.stats()
@@ -126,13 +128,14 @@ impl<'d, D: Device> Esp<'d, D> {
     }
 
     /// Something done through `fatfs`, and flushed.
-    fn session<T>(&mut self, act: impl FnOnce(&Fs<'_, D>) -> io::Result<T>) -> io::Result<T> {
+    fn session<T>(&mut self, act: impl FnOnce(&Fs<'_, '_, D>) -> io::Result<T>) -> io::Result<T> {
         // It checks what fatfs computes with unchecked.
         self.fat()?;
-        let fs = FileSystem::new(self.window(), FsOptions::new())?;
+        let mut window = self.window();
+        let fs = FileSystem::new(&mut window, FsOptions::new())?;
         let out = act(&fs)?;
         fs.unmount()?;
-        self.dev.flush()?;
+        window.flush()?;
         Ok(out)
     }
 
@@ -233,10 +236,8 @@ impl<'d, D: Device> Esp<'d, D> {
     /// Ends what a power cut left: the mark of one, and of a rename empty entries and second names of
     /// one content. Before anything is written.
     fn tidy(&mut self) -> io::Result<()> {
-        if self.fat()?.unmark_dirty()? {
-            self.session(|fs| fs.stats())?;
-        }
         let mut fat = self.fat()?;
+        fat.unmark_dirty()?;
         for name in fat.entries()?.stale {
             fat.forget_name(&name)?;
         }
@@ -245,7 +246,7 @@ impl<'d, D: Device> Esp<'d, D> {
 }
 
 fn fill<D: Device>(
-    fs: &Fs<'_, D>,
+    fs: &Fs<'_, '_, D>,
     path: &str,
     reader: &mut dyn Read,
     len: u64,
@@ -273,7 +274,7 @@ fn fill<D: Device>(
     file.flush()
 }
 
-fn read_small<D: Device>(fs: &Fs<'_, D>, path: &str) -> io::Result<Option<Vec<u8>>> {
+fn read_small<D: Device>(fs: &Fs<'_, '_, D>, path: &str) -> io::Result<Option<Vec<u8>>> {
     let file = match fs.root_dir().open_file(path) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -1,4 +1,10 @@
 //! A damaged boot partition is an error or a wrong answer, never a fall or a standstill.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests count as ordinary code"
+)]
 
 mod common;
 

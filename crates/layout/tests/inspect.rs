@@ -1,4 +1,10 @@
 //! Nothing that somebody may miss is called blank, and no bytes make the reader fall.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests count as ordinary code"
+)]
 
 mod common;
 

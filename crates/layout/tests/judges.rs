@@ -1,4 +1,10 @@
 //! What we write is judged by the tools that everybody uses: sfdisk, sgdisk, fsck.vfat, mtools.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests count as ordinary code"
+)]
 
 mod common;
 

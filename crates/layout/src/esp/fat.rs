@@ -197,9 +197,8 @@ impl<'d, D: Device> Fat<'d, D> {
     }
 
     /// Takes the name away and leaves the content alone: the short name, which holds it all, first.
-    ///
-    /// The whole slot is cleared, though the mark would do: fatfs writes an entry field by field, name
-    /// first, so a cut would give a new name to the cluster that a mere mark had left standing.
+    /// The whole slot is cleared, though the mark would do, so that no later half-written entry can
+    /// come by this one's cluster.
     pub fn forget_name(&mut self, found: &Found) -> io::Result<()> {
         let mut gone = [0; SLOT];
         if let Some(first) = gone.first_mut() {
@@ -228,20 +227,34 @@ impl<'d, D: Device> Fat<'d, D> {
         self.window.flush()
     }
 
-    /// Clears the mark of an interrupted writer, and the count of free clusters with it, which is to
-    /// be made anew then: fatfs itself never clears a mark that it found.
-    pub fn unmark_dirty(&mut self) -> io::Result<bool> {
+    /// Clears the mark of an interrupted writer, and counts the free clusters anew: fatfs neither
+    /// clears a mark that it found nor keeps the count under it.
+    pub fn unmark_dirty(&mut self) -> io::Result<()> {
         const DIRTY_AT: u64 = 65;
         let mut mark = [0];
         device::read_at(&mut self.window, DIRTY_AT, &mut mark)?;
         if mark == [0] {
-            return Ok(false);
+            return Ok(());
         }
-        device::write_at(&mut self.window, self.info_at + FREE_COUNT, &[0xFF; 4])?;
+        let free = self.count_free()?;
+        device::write_at(&mut self.window, self.info_at + FREE_COUNT, &free.to_le_bytes())?;
         self.window.flush()?;
         device::write_at(&mut self.window, DIRTY_AT, &[0])?;
-        self.window.flush()?;
-        Ok(true)
+        self.window.flush()
+    }
+
+    fn count_free(&mut self) -> io::Result<u32> {
+        const STEP: u64 = 64 * 1024;
+        let (mut at, end) = (2 * 4, u64::from(self.clusters_end) * 4);
+        let mut free = 0;
+        while at < end {
+            let mut bytes = vec![0; (end - at).min(STEP) as usize];
+            device::read_at(&mut self.window, self.fat_start + at, &mut bytes)?;
+            let links = bytes.as_chunks::<4>().0.iter().map(|link| u32::from_le_bytes(*link) & 0x0FFF_FFFF);
+            free += links.filter(|link| *link == 0).count() as u32;
+            at += bytes.len() as u64;
+        }
+        Ok(free)
     }
 
     /// fatfs 0.3 gives a new folder's `.` and `..` long names too, and lets `..` of the first level

@@ -16,7 +16,7 @@ pub(super) fn beside(path: &str) -> String {
 }
 
 /// New content that is complete, but may not have reached its own name yet.
-pub(super) fn pending<D: Device>(fs: &Fs<'_, D>, path: &str) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn pending<D: Device>(fs: &Fs<'_, '_, D>, path: &str) -> io::Result<Option<Vec<u8>>> {
     Ok(read_small(fs, &beside(path))?.and_then(unseal))
 }
 
