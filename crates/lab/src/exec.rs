@@ -217,6 +217,78 @@ mod tests {
         assert_eq!(request.output.stdout, b"");
     }
 
+    struct Guest(std::process::Child);
+
+    impl Drop for Guest {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    /// The guest's script on a terminal in the place of a virtio port, and QEMU's socket played by two threads.
+    fn guest(dir: &Path) -> Guest {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let outer = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&outer).unwrap();
+        unlockpt(&outer).unwrap();
+        let inner = ptsname(&outer, Vec::new()).unwrap().into_string().unwrap();
+        let handle = std::fs::File::options().read(true).write(true).open(&inner).unwrap();
+        let mut raw = rustix::termios::tcgetattr(&handle).unwrap();
+        raw.make_raw();
+        rustix::termios::tcsetattr(&handle, rustix::termios::OptionalActions::Now, &raw).unwrap();
+        let listener = std::os::unix::net::UnixListener::bind(dir.join("exec.sock")).unwrap();
+        let (mut from_guest, mut to_guest) =
+            (std::fs::File::from(outer.try_clone().unwrap()), std::fs::File::from(outer));
+        let connected = std::sync::Arc::new(std::sync::Mutex::new(None::<UnixStream>));
+        let at_other_end = connected.clone();
+        std::thread::spawn(move || {
+            let _stays_open = handle;
+            let mut chunk = [0; 1000];
+            while let Ok(count) = from_guest.read(&mut chunk) {
+                // What nobody takes is lost.
+                if let Some(stream) = at_other_end.lock().unwrap().as_mut() {
+                    let _ = stream.write_all(&chunk[..count]);
+                }
+            }
+        });
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                *connected.lock().unwrap() = Some(stream.try_clone().unwrap());
+                let _ = io::copy(&mut stream, &mut to_guest);
+            }
+        });
+        let mut command = std::process::Command::new("bash");
+        command.args(["-c", SCRIPT, "guest", &inner]).stdout(std::process::Stdio::null());
+        Guest(command.stderr(std::process::Stdio::null()).spawn().unwrap())
+    }
+
+    #[test]
+    fn what_a_command_printed_arrives_byte_by_byte_also_after_somebody_broke_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let _guest = guest(dir.path());
+        let run = |argv: &[&str], seconds| {
+            let limits = ExecLimits { answer: Duration::from_secs(20), run: Duration::from_secs(seconds) };
+            exec("a", dir.path(), "exec.sock", argv, limits).unwrap()
+        };
+        let all = run(&["sh", "-c", "printf '\\000\\377a b\\n'; echo oops >&2; exit 7"], 20);
+        assert_eq!(all, ExecOutput { code: 7, stdout: b"\0\xffa b\n".to_vec(), stderr: b"oops\n".to_vec() });
+        let odd = "it's \"$HOME\"\n *";
+        assert_eq!(run(&["printf", "%s", odd], 20).stdout, odd.as_bytes());
+        assert_eq!(run(&["head", "-c", "300000", "/dev/zero"], 20).stdout, vec![0; 300_000]);
+
+        // Broken off in the middle of a line, and in the middle of an answer.
+        socket::connect(dir.path(), "exec.sock").unwrap().write_all(b"RUN x 5 ZWNo").unwrap();
+        let rude = Request::new("rude".into());
+        let request = rude.run(&["seq", "100000"], Duration::from_secs(5));
+        socket::connect(dir.path(), "exec.sock").unwrap().write_all(request.as_bytes()).unwrap();
+        assert_eq!(run(&["echo", "still here"], 20).stdout, b"still here\n");
+
+        assert_eq!(run(&["sleep", "100"], 1).code, 124);
+        assert_eq!(run(&["no-such-program"], 20).code, 127);
+    }
+
     proptest! {
         #[test]
         fn an_answer_arrives_whole_however_it_is_cut_and_whatever_half_line_stands_before_it(
