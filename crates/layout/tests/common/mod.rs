@@ -91,16 +91,12 @@ pub fn run(program: &str, args: &[&str]) -> (bool, String) {
 impl Read for SparseDisk {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = buf.len().min((self.size - self.pos) as usize);
-        let mut done = 0;
-        while done < n {
-            let at = self.pos + done as u64;
-            let (block, offset) = (at / BLOCK, (at % BLOCK) as usize);
-            let step = (BLOCK as usize - offset).min(n - done);
-            match self.blocks.get(&block) {
-                Some(b) => buf[done..done + step].copy_from_slice(&b[offset..offset + step]),
-                None => buf[done..done + step].fill(0),
-            }
-            done += step;
+        buf[..n].fill(0);
+        let end = self.pos + n as u64;
+        for (block, bytes) in self.blocks.range(self.pos / BLOCK..end.div_ceil(BLOCK)) {
+            let (from, to) = ((block * BLOCK).max(self.pos), ((block + 1) * BLOCK).min(end));
+            let within = (from - block * BLOCK) as usize..(to - block * BLOCK) as usize;
+            buf[(from - self.pos) as usize..(to - self.pos) as usize].copy_from_slice(&bytes[within]);
         }
         self.pos += n as u64;
         Ok(n)
