@@ -1,1 +1,40 @@
-//! (skeleton)
+//! Network boot on one Ethernet interface: DHCP, TFTP and HTTP, and the care not to disturb anybody.
+//!
+//! A machine's own UEFI firmware asks for an address and a boot file; [`Server`] gives it one and carries
+//! the file. What each machine is to boot is decided by a [`BootPolicy`](policy::BootPolicy) that the user
+//! of this library supplies; the library knows nothing of clusters.
+//!
+//! There is one mode so far, [`Mode::OwnCable`](config::Mode::OwnCable): this server is the only DHCP server
+//! on the wire. It refuses to start where another one answers and stops by itself when one appears. The
+//! mode for a home network, where a router hands out the addresses, is to become the second.
+//!
+//! What it does not do: no chain loader (firmware loads the final image itself, see [`policy`] for why that
+//! can't loop), no boot of BIOS machines, iPXE or arm64 (they get an address and the log says why no more),
+//! no relays, no IPv6, no files but those named at the start, no writing.
+//!
+//! Start reading at [`dhcp::answer`], a pure function that decides everything about DHCP, and
+//! [`tftp::window::Window`], which decides what TFTP sends. [`server`] puts them on sockets. What happens is
+//! told as [`story::Event`]s.
+
+pub mod config;
+mod counters;
+pub mod dhcp;
+pub mod files;
+mod http;
+pub mod link;
+pub mod mac;
+pub mod policy;
+pub mod probe;
+pub mod server;
+mod socket;
+pub mod story;
+pub mod tftp;
+
+pub use config::{Config, HTTP_PORT, Mode, OwnCable};
+pub use counters::Counts;
+pub use files::Files;
+pub use mac::Mac;
+pub use policy::{Arch, BootAnswer, BootPolicy, Client, MachineRequest};
+pub use probe::ForeignServer;
+pub use server::{Because, Server, StartError, State};
+pub use story::{Event, MachineStory, Story, Via, What};

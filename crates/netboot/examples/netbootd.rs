@@ -1,0 +1,91 @@
+//! Serves the files of one folder on one interface, by hand and for the tests:
+//!
+//! ```text
+//! netbootd INTERFACE ADDRESS FOLDER [--boot NAME] [--disk MAC]... [--wait SECONDS] [--every SECONDS]
+//! ```
+//!
+//! The network is ADDRESS/24. Prints one line of JSON for each event, the first when it is ready, and ends
+//! when its standard input does. Machines named by `--disk` boot from their disk, all others NAME.
+
+use std::io::{Read, Write};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use cairn_netboot::{BootAnswer, Config, Files, Mac, MachineRequest, OwnCable, Server, State};
+
+struct Arguments {
+    config: Config,
+    boot: String,
+    disks: Vec<Mac>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let Arguments { config, boot, disks } = arguments()?;
+    let policy = move |machine: &MachineRequest| match disks.contains(&machine.mac) {
+        true => BootAnswer::LocalDisk,
+        false => BootAnswer::Discover(boot.clone()),
+    };
+    let server = Server::start(config, Arc::new(policy)).await?;
+    let mut events = server.events();
+    let mut state = server.state();
+    say(&serde_json::json!({"what": "running"}))?;
+    let (ended, mut end) = tokio::sync::oneshot::channel::<()>();
+    // A thread of its own, since the runtime would wait for one of its own when the program ends.
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        drop(ended);
+    });
+    loop {
+        tokio::select! {
+            Ok(event) = events.recv() => say(&serde_json::to_value(event)?)?,
+            stopped = state.wait_for(|state| *state != State::Running) => {
+                let stopped = stopped?.clone();
+                while let Ok(event) = events.try_recv() {
+                    say(&serde_json::to_value(event)?)?;
+                }
+                bail!("{}", serde_json::to_string(&stopped)?);
+            }
+            _ = &mut end => break,
+        }
+    }
+    server.stop().await;
+    Ok(())
+}
+
+fn say(line: &serde_json::Value) -> Result<()> {
+    let mut out = std::io::stdout();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}
+
+fn arguments() -> Result<Arguments> {
+    let mut words = std::env::args().skip(1);
+    let interface = words.next().context("INTERFACE is missing")?;
+    let address: Ipv4Addr = words.next().context("ADDRESS is missing")?.parse()?;
+    let folder = PathBuf::from(words.next().context("FOLDER is missing")?);
+    let mut files = Files::new();
+    for entry in std::fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
+        let entry = entry?;
+        if let Ok(name) = entry.file_name().into_string() {
+            files = files.with(name, entry.path());
+        }
+    }
+    let mut config = Config::own_cable(interface, OwnCable::slash24(address), files);
+    let (mut boot, mut disks) = ("cairn.efi".to_owned(), Vec::new());
+    while let Some(word) = words.next() {
+        let value = words.next().with_context(|| format!("{word} needs a value"))?;
+        match word.as_str() {
+            "--boot" => boot = value,
+            "--disk" => disks.push(value.parse()?),
+            "--wait" => config.probe_wait = Duration::from_secs_f64(value.parse()?),
+            "--every" => config.probe_every = Duration::from_secs_f64(value.parse()?),
+            _ => bail!("{word} is not known"),
+        }
+    }
+    Ok(Arguments { config, boot, disks })
+}

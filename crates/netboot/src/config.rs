@@ -1,0 +1,176 @@
+//! What a server is to do, and the check that it makes sense.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use crate::files::Files;
+
+/// The TCP port of the HTTP server.
+pub const HTTP_PORT: u16 = 4280;
+
+/// The largest pool: a bound on the memory that leases can take, whatever a network sends.
+const POOL_LIMIT: u32 = 4096;
+
+/// Everything that [`Server::start`](crate::Server::start) needs to know, apart from the policy.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The Linux network interface, by name. Nothing is sent or answered on any other.
+    pub interface: String,
+    /// Whose network it is.
+    pub mode: Mode,
+    /// What TFTP and HTTP serve.
+    pub files: Files,
+    /// The TCP port of the HTTP server, usually [`HTTP_PORT`].
+    pub http_port: u16,
+    /// How long another DHCP server has time to answer before ours starts. dnsmasq pings an address for
+    /// 3 s before it offers it, so less than 4 s overlooks it.
+    pub probe_wait: Duration,
+    /// How often it is asked again while ours runs.
+    pub probe_every: Duration,
+}
+
+impl Config {
+    /// Own-cable mode with the usual times and ports.
+    pub fn own_cable(interface: impl Into<String>, cable: OwnCable, files: Files) -> Self {
+        Self {
+            interface: interface.into(),
+            mode: Mode::OwnCable(cable),
+            files,
+            http_port: HTTP_PORT,
+            probe_wait: Duration::from_secs(4),
+            probe_every: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Whose network the machines are on. The home-network mode, where a router hands out the addresses and
+/// this server only adds the boot answer (proxy DHCP), becomes a second variant.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Mode {
+    /// A cable or switch of the machines' own: this server is its only DHCP server.
+    OwnCable(OwnCable),
+}
+
+/// The addresses on a cable of our own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnCable {
+    /// The address of this server. The interface is given it at start and loses it at stop, unless it
+    /// was there before.
+    pub address: Ipv4Addr,
+    /// The length of the network's prefix, 1 to 30.
+    pub prefix: u8,
+    /// The first address that is handed out.
+    pub first: Ipv4Addr,
+    /// The last address that is handed out.
+    pub last: Ipv4Addr,
+    /// The default route to offer; with `None` no default route is ever offered.
+    pub router: Option<Ipv4Addr>,
+    /// How long an address is lent. Short, because a machine that is moved to another network, or whose
+    /// server had to stop, should soon ask anew.
+    pub lease: Duration,
+}
+
+/// A configuration that can't work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The prefix leaves no room for machines.
+    #[error("a network prefix of /{0} has no room for machines: use one from /1 to /30, usually /24")]
+    Prefix(u8),
+    /// The pool is empty, backwards, too large, or not inside the network.
+    #[error(
+        "the addresses {first} to {last} can't be handed out on {address}/{prefix}: they have to be in this network, in order, at most {POOL_LIMIT}, and not its first or last one"
+    )]
+    Pool {
+        /// First of the pool.
+        first: Ipv4Addr,
+        /// Last of the pool.
+        last: Ipv4Addr,
+        /// The server's address.
+        address: Ipv4Addr,
+        /// Its prefix.
+        prefix: u8,
+    },
+    /// The server's own address would be handed out.
+    #[error("the server's own address {0} lies among those that it hands out: move one of them")]
+    OwnAddress(Ipv4Addr),
+    /// Leases too short to be renewed.
+    #[error("a lease of {0:?} is too short to be renewed in time: use at least 60 s")]
+    Lease(Duration),
+}
+
+impl OwnCable {
+    /// The network `a.b.c.0/24` of `address`, handing out .100 to .199 for ten minutes, without a router.
+    pub fn slash24(address: Ipv4Addr) -> Self {
+        let [a, b, c, _] = address.octets();
+        Self {
+            address,
+            prefix: 24,
+            first: Ipv4Addr::new(a, b, c, 100),
+            last: Ipv4Addr::new(a, b, c, 199),
+            router: None,
+            lease: Duration::from_secs(600),
+        }
+    }
+
+    /// The network's mask.
+    pub fn mask(&self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32))).unwrap_or(0))
+    }
+
+    /// Whether `address` is in this network.
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
+        let mask = self.mask().to_bits();
+        address.to_bits() & mask == self.address.to_bits() & mask
+    }
+
+    /// Refuses what can't work.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !(1..=30).contains(&self.prefix) {
+            return Err(ConfigError::Prefix(self.prefix));
+        }
+        let (first, last) = (self.first.to_bits(), self.last.to_bits());
+        let host = !self.mask().to_bits();
+        let usable = |bits: u32| bits & host != 0 && bits & host != host;
+        let inside = self.contains(self.first) && self.contains(self.last) && usable(first) && usable(last);
+        if !inside || first > last || last - first >= POOL_LIMIT {
+            let Self { address, prefix, first, last, .. } = *self;
+            return Err(ConfigError::Pool { first, last, address, prefix });
+        }
+        if (first..=last).contains(&self.address.to_bits()) {
+            return Err(ConfigError::OwnAddress(self.address));
+        }
+        if self.lease < Duration::from_secs(60) {
+            return Err(ConfigError::Lease(self.lease));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cable() -> OwnCable {
+        OwnCable::slash24(Ipv4Addr::new(10, 77, 0, 1))
+    }
+
+    #[test]
+    fn the_usual_network_is_accepted() {
+        assert_eq!(cable().check(), Ok(()));
+        assert_eq!(cable().mask(), Ipv4Addr::new(255, 255, 255, 0));
+    }
+
+    #[test]
+    fn a_pool_that_cannot_be_handed_out_is_refused() {
+        let outside = OwnCable { last: Ipv4Addr::new(10, 77, 1, 9), ..cable() };
+        let backwards = OwnCable { first: Ipv4Addr::new(10, 77, 0, 200), ..cable() };
+        let broadcast = OwnCable { last: Ipv4Addr::new(10, 77, 0, 255), ..cable() };
+        for wrong in [outside, backwards, broadcast] {
+            assert!(matches!(wrong.check(), Err(ConfigError::Pool { .. })), "{wrong:?}");
+        }
+        let own = OwnCable { first: Ipv4Addr::new(10, 77, 0, 1), ..cable() };
+        assert_eq!(own.check(), Err(ConfigError::OwnAddress(own.address)));
+        assert_eq!(OwnCable { prefix: 31, ..cable() }.check(), Err(ConfigError::Prefix(31)));
+    }
+}

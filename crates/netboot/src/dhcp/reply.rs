@@ -1,0 +1,129 @@
+//! The bytes of an answer.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use dhcproto::v4::{DhcpOption, Flags, Message, MessageType, Opcode};
+use dhcproto::{Encodable, Encoder};
+
+use super::packet::{Kind, Packet};
+use crate::config::OwnCable;
+
+/// The DHCP client's port.
+const CLIENT_PORT: u16 = 68;
+
+/// BOOTP's packet was never shorter (RFC 1542, section 2.1), and old firmware drops what is.
+const SHORTEST: usize = 300;
+
+/// Longest name that fits the header's `file` field with its final NUL.
+const LONGEST_FILE: usize = 127;
+
+/// What an answer says about booting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Carrier {
+    /// Nothing.
+    None,
+    /// Fetch this name by TFTP.
+    Tftp(String),
+    /// Fetch this URL.
+    Http(String),
+}
+
+/// An answer as the handler decided it.
+pub struct Draft<'a> {
+    /// The question.
+    pub to: &'a Packet,
+    /// Offer, Ack or Nak.
+    pub kind: Kind,
+    /// The address given; `None` for Nak, and for the answer to Inform.
+    pub address: Option<Ipv4Addr>,
+    /// What to boot.
+    pub carrier: &'a Carrier,
+}
+
+impl Draft<'_> {
+    /// Where the answer goes. A client without an address can't answer ARP, so it is told by broadcast,
+    /// whether it asked for that or not: raw frames to its card would save the others a packet and cost a
+    /// packet socket.
+    pub fn destination(&self) -> SocketAddrV4 {
+        let address = match self.to.ciaddr {
+            ciaddr if ciaddr.is_unspecified() || self.kind == Kind::Nak => Ipv4Addr::BROADCAST,
+            ciaddr => ciaddr,
+        };
+        SocketAddrV4::new(address, CLIENT_PORT)
+    }
+
+    /// The packet. `None` only if the codec refuses what was put in, which no input can bring about.
+    pub fn encode(&self, cable: &OwnCable) -> Option<Vec<u8>> {
+        let Self { to, kind, address, carrier } = *self;
+        let mut message = Message::new_with_id(
+            to.xid,
+            if kind == Kind::Nak { Ipv4Addr::UNSPECIFIED } else { to.ciaddr },
+            address.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            Ipv4Addr::UNSPECIFIED,
+            to.giaddr,
+            &to.mac.0,
+        );
+        message.set_opcode(Opcode::BootReply);
+        if to.broadcast {
+            message.set_flags(Flags::default().set_broadcast());
+        }
+        let options = message.opts_mut();
+        options.insert(DhcpOption::MessageType(match kind {
+            Kind::Offer => MessageType::Offer,
+            Kind::Nak => MessageType::Nak,
+            _ => MessageType::Ack,
+        }));
+        options.insert(DhcpOption::ServerIdentifier(cable.address));
+        if let Some(id) = &to.client_id {
+            options.insert(DhcpOption::ClientIdentifier(id.clone())); // RFC 6842
+        }
+        if kind != Kind::Nak {
+            options.insert(DhcpOption::SubnetMask(cable.mask()));
+            if let Some(router) = cable.router {
+                options.insert(DhcpOption::Router(vec![router]));
+            }
+            if address.is_some() {
+                lease_times(&mut message, cable.lease);
+            }
+            boot(&mut message, carrier, to, cable.address);
+        }
+        let mut bytes = Vec::with_capacity(400);
+        message.encode(&mut Encoder::new(&mut bytes)).ok()?;
+        if bytes.len() < SHORTEST {
+            bytes.resize(SHORTEST, 0);
+        }
+        Some(bytes)
+    }
+}
+
+fn lease_times(message: &mut Message, lease: Duration) {
+    let seconds = u32::try_from(lease.as_secs()).unwrap_or(u32::MAX);
+    let options = message.opts_mut();
+    options.insert(DhcpOption::AddressLeaseTime(seconds));
+    options.insert(DhcpOption::Renewal(seconds / 2));
+    options.insert(DhcpOption::Rebinding(seconds - seconds / 8));
+}
+
+/// The boot file goes out twice, in the header and as option 67: UEFI firmware prefers the option, U-Boot
+/// reads only the header. No option 43: an address with a boot file in one answer needs no PXE menu.
+fn boot(message: &mut Message, carrier: &Carrier, to: &Packet, own: Ipv4Addr) {
+    let (class, file) = match carrier {
+        Carrier::None => return,
+        Carrier::Tftp(name) => ("PXEClient", name),
+        Carrier::Http(url) => ("HTTPClient", url),
+    };
+    message.set_siaddr(own);
+    if file.len() <= LONGEST_FILE {
+        message.set_fname(file.as_bytes());
+    }
+    let options = message.opts_mut();
+    options.insert(DhcpOption::ClassIdentifier(class.into()));
+    options.insert(DhcpOption::BootfileName(file.clone().into_bytes()));
+    if matches!(carrier, Carrier::Tftp(_)) {
+        options.insert(DhcpOption::TFTPServerName(own.to_string().into_bytes()));
+    }
+    if let Some(id) = to.machine_id {
+        options.insert(DhcpOption::ClientMachineIdentifier(id.to_vec()));
+    }
+}

@@ -1,0 +1,160 @@
+//! An HTTP/1.1 server for a fixed map of files: GET, HEAD and ranges, streamed in chunks.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::CONTENT_LENGTH;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tower_http::services::ServeFile;
+
+use crate::files::Files;
+use crate::story::{Fetch, Story, Via};
+
+/// Connections at once; further ones wait in the kernel's queue.
+const CONNECTIONS: usize = 256;
+/// Read from a file at once: with it one connection costs about so much memory.
+const CHUNK: usize = 128 * 1024;
+/// How long a connection may take to send a request, the first or the next.
+const REQUEST_WITHIN: Duration = Duration::from_secs(30);
+
+type Answer = Response<UnsyncBoxBody<Bytes, io::Error>>;
+
+/// The HTTP server.
+pub struct Http {
+    /// Where it listens.
+    pub listener: TcpListener,
+    /// What is served.
+    pub files: Files,
+    /// Where it is told.
+    pub story: Arc<Story>,
+}
+
+impl Http {
+    /// Serves until it fails; dropping the future ends all connections.
+    pub async fn serve(self) -> io::Result<()> {
+        let Self { listener, files, story } = self;
+        let files = Arc::new(files);
+        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut connections = JoinSet::new();
+        loop {
+            let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                // Out of file handles, or a client that was gone before it was accepted.
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let (files, story) = (files.clone(), story.clone());
+            connections.spawn(async move {
+                converse(stream, peer.ip(), files, story).await;
+                drop(permit);
+            });
+            while connections.try_join_next().is_some() {}
+        }
+    }
+}
+
+async fn converse(stream: TcpStream, peer: IpAddr, files: Arc<Files>, story: Arc<Story>) {
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| {
+        let (files, story) = (files.clone(), story.clone());
+        async move { Ok::<_, Infallible>(answer(request, peer, &files, &story).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_WITHIN)
+        .max_buf_size(16 * 1024)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = pin!(connection).await {
+        tracing::debug!(%peer, %error, "an HTTP connection ended early");
+    }
+}
+
+async fn answer(request: Request<Incoming>, peer: IpAddr, files: &Files, story: &Arc<Story>) -> Answer {
+    let asked = request.uri().path().to_owned();
+    let Some((name, path)) = files.find(&asked) else {
+        Fetch::refuse(story, Via::Http, peer, &asked, "no such file is served");
+        return short(StatusCode::NOT_FOUND, "no such file is served\n");
+    };
+    let get = request.method() == Method::GET;
+    let response = match ServeFile::new(path).with_buf_chunk_size(CHUNK).try_call(request).await {
+        Ok(response) => response,
+        Err(error) => {
+            Fetch::refuse(story, Via::Http, peer, name, &format!("the file can't be read: {error}"));
+            return short(StatusCode::INTERNAL_SERVER_ERROR, "the file can't be read\n");
+        }
+    };
+    if !response.status().is_success() || !get {
+        return response.map(BodyExt::boxed_unsync);
+    }
+    let size = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let fetch = Fetch::start(story, Via::Http, peer, name, size.unwrap_or(0));
+    let told = |inner| Told { inner, sent: 0, size: size.unwrap_or(0), fetch: Some(fetch) };
+    response.map(|body| told(body.boxed_unsync()).boxed_unsync())
+}
+
+fn short(status: StatusCode, text: &'static str) -> Answer {
+    let body = Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {});
+    let mut response = Response::new(body.boxed_unsync());
+    *response.status_mut() = status;
+    response
+}
+
+/// A body that tells how much of it has been taken.
+struct Told {
+    inner: UnsyncBoxBody<Bytes, io::Error>,
+    sent: u64,
+    size: u64,
+    fetch: Option<Fetch>,
+}
+
+impl Body for Told {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+            let sent = self.sent;
+            if let Some(fetch) = &mut self.fetch {
+                fetch.progress(sent);
+            }
+            // Hyper does not ask again once the announced length is reached.
+            if self.sent >= self.size
+                && let Some(fetch) = self.fetch.take()
+            {
+                fetch.done();
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

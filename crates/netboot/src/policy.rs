@@ -1,0 +1,107 @@
+//! What a machine that asks for a boot file is told. The library asks; its user answers.
+//!
+//! # Why nothing here can loop
+//!
+//! Network boot loops in two ways, and neither has a place:
+//!
+//! * *A loader that is told to load itself* (iPXE that gets its own name back). There is no chain: the
+//!   only thing handed out is the final image, and it is handed only to **firmware** (option 60 says
+//!   `PXEClient` or `HTTPClient` and nothing marks the asker as iPXE). What the image itself asks
+//!   afterwards is an ordinary DHCP request, and those never carry a boot file: the policy is not even
+//!   asked. So within one power-on a machine can follow at most one boot answer.
+//! * *A machine that reinstalls itself for ever* because its firmware tries the network first. Whether a
+//!   machine is installed is the policy's knowledge, and for such a machine it answers
+//!   [`BootAnswer::LocalDisk`]: an address, no boot file, and the firmware goes on to its disk.
+
+use serde::{Deserialize, Serialize};
+
+use crate::mac::Mac;
+
+/// The kind of machine and firmware, from DHCP option 93 (RFC 4578 and the IANA registry).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arch {
+    /// 0: BIOS on an x86 machine (and a Raspberry Pi's boot loader, which says 0 too).
+    Bios,
+    /// 6: 32-bit x86 UEFI.
+    X86Efi,
+    /// 7 and 9: x86-64 UEFI. RFC 4578 had swapped the two, and machines send both.
+    X64Efi,
+    /// 11: arm64 UEFI.
+    Arm64Efi,
+    /// 16: x86-64 UEFI, HTTP boot.
+    X64Http,
+    /// 19: arm64 UEFI, HTTP boot.
+    Arm64Http,
+    /// Any other number.
+    Other(u16),
+}
+
+impl From<u16> for Arch {
+    fn from(number: u16) -> Self {
+        match number {
+            0 => Self::Bios,
+            6 => Self::X86Efi,
+            7 | 9 => Self::X64Efi,
+            11 => Self::Arm64Efi,
+            16 => Self::X64Http,
+            19 => Self::Arm64Http,
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// Which program is asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Client {
+    /// Firmware that boots by PXE (option 60 begins with `PXEClient`).
+    Pxe,
+    /// Firmware that boots by HTTP (option 60 begins with `HTTPClient`).
+    Http,
+    /// iPXE (user class `iPXE`, or option 175): it calls itself `PXEClient` as well.
+    Ipxe,
+    /// An operating system that only wants an address.
+    System,
+}
+
+/// What is known about a machine when it asks for a boot file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineRequest {
+    /// The network card that asks.
+    pub mac: Mac,
+    /// The first architecture of option 93.
+    pub arch: Arch,
+    /// [`Client::Pxe`] or [`Client::Http`]: others are never asked for.
+    pub client: Client,
+    /// The 16 bytes of option 97 as they came, if it was there and well formed.
+    pub uuid: Option<[u8; 16]>,
+}
+
+/// The policy's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BootAnswer {
+    /// Boot this file, by its name among the served [`Files`](crate::Files). The same name goes out as a
+    /// TFTP path or as a URL, whichever the firmware can use.
+    Discover(String),
+    /// An address and no boot file: the firmware goes on to its next boot entry, the disk.
+    LocalDisk,
+    /// No answer at all, as if this server were not there.
+    Nothing,
+}
+
+/// Decides for each machine; called for every DHCP packet of a booting machine, so it must be quick and
+/// must not block.
+pub trait BootPolicy: Send + Sync {
+    /// The answer for `machine`, at this moment.
+    fn decide(&self, machine: &MachineRequest) -> BootAnswer;
+}
+
+impl<F> BootPolicy for F
+where
+    F: Fn(&MachineRequest) -> BootAnswer + Send + Sync,
+{
+    fn decide(&self, machine: &MachineRequest) -> BootAnswer {
+        self(machine)
+    }
+}

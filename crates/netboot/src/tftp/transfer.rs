@@ -1,0 +1,200 @@
+//! One file on its way to one client, on a socket of its own.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, timeout_at};
+
+use super::packet::{self, Code, FromClient, ReadRequest};
+use super::window::{Next, Window};
+use crate::story::Fetch;
+
+/// How long to wait for an acknowledgement, unless the client says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// How often the same is sent before the client counts as gone.
+const TRIES: u32 = 8;
+/// Read ahead this much: the largest window fits.
+const CHUNK: usize = 128 * 1024;
+
+/// A transfer before it starts.
+pub struct Transfer {
+    /// Connected to the client.
+    pub socket: UdpSocket,
+    /// What is sent.
+    pub file: File,
+    /// Its size at the start.
+    pub size: u64,
+    /// What the client asked for.
+    pub request: ReadRequest,
+    /// Counts the acknowledgements, for whoever has to tell a live transfer from a dead one.
+    pub acknowledged: Arc<AtomicU64>,
+}
+
+/// Why a transfer ended early.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("the client stopped it: {0}")]
+    Client(String),
+    #[error("the client no longer answers")]
+    Silent,
+    #[error("the network refused: {0}")]
+    Network(io::Error),
+    #[error("the file could not be read: {0}")]
+    File(io::Error),
+}
+
+impl Transfer {
+    /// Carries the file to its end and tells how it went.
+    pub async fn run(self, mut fetch: Fetch) {
+        match self.carry(&mut fetch).await {
+            Ok(()) => fetch.done(),
+            Err(ended) => {
+                let code = if matches!(ended, Ended::Client(_)) { None } else { Some(Code::Undefined) };
+                if let Some(code) = code {
+                    // Errors are never repeated, and a lost one only costs the client its time-out.
+                    let _ = self.socket.send(&packet::error(code, &ended.to_string())).await;
+                }
+                fetch.abort(ended.to_string());
+            }
+        }
+    }
+
+    async fn carry(&self, fetch: &mut Fetch) -> Result<(), Ended> {
+        let block = self.request.block_size();
+        let mut window = Window::new(self.size, block, self.request.window_size());
+        let mut content = Content {
+            file: Arc::new(self.file.try_clone().map_err(Ended::File)?),
+            size: self.size,
+            start: 0,
+            bytes: Vec::new(),
+        };
+        if let Some(oack) = self.request.oack(self.size) {
+            self.until_acknowledged(&oack).await?;
+        }
+        let mut datagram = Vec::with_capacity(usize::from(block) + 4);
+        let mut next = window.current();
+        let mut tries = 0;
+        loop {
+            match next {
+                Next::Done => return Ok(()),
+                Next::Wait => {}
+                Next::Send(first, last) => {
+                    for number in first..=last {
+                        let bytes = content.block(number, block, last).await.map_err(Ended::File)?;
+                        packet::data(number, bytes, &mut datagram);
+                        self.send(&datagram).await?;
+                    }
+                }
+            }
+            next = match self.answer().await? {
+                Some(number) => {
+                    let before = window.acked();
+                    let next = window.ack(number);
+                    if window.acked() > before {
+                        tries = 0;
+                        self.acknowledged.fetch_add(1, Ordering::Relaxed);
+                        fetch.progress(window.acked() * u64::from(block));
+                    }
+                    next
+                }
+                None if tries + 1 >= TRIES => return Err(Ended::Silent),
+                None => {
+                    tries += 1;
+                    window.current()
+                }
+            };
+        }
+    }
+
+    /// Sends the OACK until the client acknowledges it as block 0.
+    async fn until_acknowledged(&self, oack: &[u8]) -> Result<(), Ended> {
+        for _ in 0..TRIES {
+            self.send(oack).await?;
+            while let Some(number) = self.answer().await? {
+                if number == 0 {
+                    return Ok(());
+                }
+            }
+        }
+        Err(Ended::Silent)
+    }
+
+    /// The next acknowledgement; `None` after the time-out.
+    async fn answer(&self) -> Result<Option<u16>, Ended> {
+        let wait = self.request.timeout.map_or(TIMEOUT, |seconds| Duration::from_secs(u64::from(seconds)));
+        let until = Instant::now() + wait;
+        let mut bytes = [0; 600];
+        loop {
+            let Ok(received) = timeout_at(until, self.socket.recv(&mut bytes)).await else {
+                return Ok(None);
+            };
+            let length = received.map_err(Ended::of)?;
+            match FromClient::parse(bytes.get(..length).unwrap_or_default()) {
+                Ok(FromClient::Ack(number)) => return Ok(Some(number)),
+                Ok(FromClient::Error(code, text)) => {
+                    return Err(Ended::Client(format!("error {code} {text}")));
+                }
+                Ok(FromClient::Read(_) | FromClient::Write) | Err(_) => {}
+            }
+        }
+    }
+
+    async fn send(&self, bytes: &[u8]) -> Result<(), Ended> {
+        match self.socket.send(bytes).await {
+            Ok(_) => Ok(()),
+            // The queue of the card is full: as good as a lost packet, and the time-out repairs it.
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => Ok(()),
+            Err(error) => Err(Ended::of(error)),
+        }
+    }
+}
+
+impl Ended {
+    /// A port that is closed again is how many clients end a transfer that only probed the size.
+    fn of(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Client("it closed its port".to_owned()),
+            _ => Self::Network(error),
+        }
+    }
+}
+
+/// A piece of the file in memory.
+struct Content {
+    file: Arc<File>,
+    size: u64,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Content {
+    /// The bytes of block `number`; the read goes at least up to block `last`.
+    async fn block(&mut self, number: u64, block: u16, last: u64) -> io::Result<&[u8]> {
+        let size = u64::from(block);
+        let from = (number.saturating_sub(1)).saturating_mul(size);
+        let to = self.size.min(from.saturating_add(size));
+        let end = self.start + self.bytes.len() as u64;
+        if from < self.start || to > end {
+            let window = usize::try_from((last - number + 1).saturating_mul(size)).unwrap_or(CHUNK);
+            self.read(from, window.max(CHUNK)).await?;
+        }
+        let offset = |at: u64| usize::try_from(at.saturating_sub(self.start)).unwrap_or(usize::MAX);
+        self.bytes.get(offset(from)..offset(to)).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    async fn read(&mut self, from: u64, length: usize) -> io::Result<()> {
+        let left = usize::try_from(self.size.saturating_sub(from)).unwrap_or(usize::MAX);
+        let file = self.file.clone();
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.resize(length.min(left), 0);
+        let read = move || file.read_exact_at(&mut bytes, from).map(|()| bytes);
+        self.bytes = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+        self.start = from;
+        Ok(())
+    }
+}
