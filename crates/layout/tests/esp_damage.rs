@@ -23,7 +23,7 @@ fn formatted() -> SparseDisk {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(80))]
 
     #[test]
     fn reading_and_writing_a_damaged_boot_partition_comes_to_an_end(
