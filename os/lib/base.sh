@@ -1,0 +1,106 @@
+# shellcheck shell=bash
+# Stage 1: the Debian packages as a tree, before anything of Cairn's is in it. Cached by its inputs.
+#
+# base_build DIR makes
+#   DIR/root/         the trimmed root tree, kernel modules as .ko.zst, firmware of the drivers that are in
+#   DIR/boot/         vmlinuz, kernel-version, the EFI stub, systemd-boot, microcode.cpio
+#   DIR/packages.txt  each package with its exact version
+
+packages() { awk -v kind="$1" '$1 == kind { print $2 }' "$os/packages"; }
+
+base_key() {
+    sha256sum "$os/packages" "$os/modules" "$os/lib/base.sh" "$os/lib/trim.sh" "$root/scripts/debian-mirror" |
+        cut -d' ' -f1 | sha256sum | cut -c1-16
+}
+
+base_build() {
+    local dir=$1 sources
+    rm -rf "$dir" "$dir.new"
+    mkdir -p "$dir.new/debs" "$dir.new/boot"
+    sources=$(debian_sources trixie "main non-free-firmware")
+    say "base: fetching Debian packages"
+    # shellcheck disable=SC2016 # the hook's own variables
+    UNPACK=$(packages unpack | tr '\n' ' ') DEBS=$dir.new/debs mmdebstrap --quiet --mode=root \
+        --variant=essential --include="$(packages install | paste -sd,)" \
+        --aptopt='APT::Install-Recommends "false"' --aptopt='APT::Sandbox::User "root"' \
+        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --customize-hook='cd "$DEBS" && export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" &&
+            image=$(apt-cache show linux-image-amd64 | sed -n "s/^Depends: \(linux-image-[^ ]*\).*/\1/p" | head -n 1) &&
+            apt-get -qq download $(echo "$UNPACK" | sed "s/linux-image-amd64/$image/")' \
+        trixie "$dir.new/root" - <<<"$sources"
+    base_list_packages "$dir.new" >"$dir.new/packages.txt"
+    local deb
+    for deb in "$dir.new"/debs/*.deb; do
+        dpkg -x "$deb" "$dir.new/unpacked"
+    done
+    say "base: kernel, firmware, boot files"
+    base_boot_files "$dir.new"
+    base_modules "$dir.new"
+    base_firmware "$dir.new"
+    base_trim "$dir.new/root"
+    rm -rf "$dir.new/unpacked" "$dir.new/debs"
+    mv "$dir.new" "$dir"
+}
+
+base_list_packages() {
+    {
+        dpkg-query --admindir="$1/root/var/lib/dpkg" -W -f '${Package} ${Version} ${Architecture}\n'
+        local deb
+        for deb in "$1"/debs/*.deb; do
+            dpkg-deb -W --showformat '${Package} ${Version} ${Architecture}\n' "$deb"
+        done
+    } | LC_ALL=C sort
+}
+
+base_boot_files() {
+    local dir=$1 from=$1/unpacked
+    cp "$from"/boot/vmlinuz-* "$dir/boot/vmlinuz"
+    basename "$from"/boot/vmlinuz-* | sed 's/^vmlinuz-//' >"$dir/boot/kernel-version"
+    cp "$from"/usr/lib/systemd/boot/efi/{linuxx64.efi.stub,systemd-bootx64.efi} "$dir/boot/"
+    mkdir -p "$dir/root/usr/lib/systemd/boot/efi"
+    cp "$from/usr/bin/bootctl" "$dir/root/usr/bin/"
+    # The CPU's microcode has to lie uncompressed in front of the initrd. Many of Intel's files are
+    # copies of each other; those of the rack servers of 2024 (6.5 MB in three files) stay away, since
+    # what comes with such a machine's firmware is newer than what is needed to boot it.
+    local microcode=$dir/microcode/kernel/x86/microcode
+    mkdir -p "$microcode"
+    rm -f "$from"/usr/lib/firmware/intel-ucode/06-{ad-01,ae-01,af-03}
+    (cd "$from/usr/lib/firmware/intel-ucode" && sha256sum ./* | LC_ALL=C sort -k2 |
+        awk '!seen[$1]++ { print $2 }' | xargs cat) >"$microcode/GenuineIntel.bin"
+    cat "$from"/usr/lib/firmware/amd-ucode/*.bin >"$microcode/AuthenticAMD.bin"
+    make_cpio "$dir/microcode" >"$dir/boot/microcode.cpio"
+    rm -rf "$dir/microcode"
+}
+
+# Debian's modules are packed with xz, which costs a slow machine seconds at every boot; zstd does not.
+base_modules() {
+    local dir=$1 version kernel drop
+    version=$(cat "$dir/boot/kernel-version")
+    mkdir -p "$dir/root/usr/lib/modules"
+    mv "$dir/unpacked/usr/lib/modules/$version" "$dir/root/usr/lib/modules/"
+    kernel=$dir/root/usr/lib/modules/$version/kernel
+    while read -r drop; do
+        rm -rf "${kernel:?}/$drop"
+    done < <(awk '$1 == "drop" { print $2 }' "$os/modules")
+    find "$kernel" -name '*.ko.xz' -print0 | xargs -0 -P2 -n 200 xz -d
+    find "$kernel" -name '*.ko' -print0 | xargs -0 -P2 -n 200 zstd -q -12 --rm
+    depmod -b "$dir/root/usr" -m /lib/modules "$version"
+}
+
+# Firmware is in when a driver that is in asks for it by name.
+base_firmware() {
+    local dir=$1 version from=$1/unpacked/usr/lib/firmware to=$1/root/usr/lib/firmware name
+    version=$(cat "$dir/boot/kernel-version")
+    mkdir -p "$to"
+    find "$dir/root/usr/lib/modules/$version/kernel" -name '*.ko.zst' -print0 |
+        xargs -0 -n 50 zstd -q -dc | tr '\0' '\n' | LC_ALL=C grep -a '^firmware=' |
+        cut -d= -f2- | LC_ALL=C sort -u >"$dir/firmware.txt"
+    while read -r name; do
+        # shellcheck disable=SC2086 # some drivers name a pattern
+        for name in $(cd "$from" && ls -d $name 2>/dev/null); do
+            mkdir -p "$to/$(dirname "$name")"
+            zstd -q -19 -f -o "$to/$name.zst" "$(readlink -f "$from/$name")"
+        done
+    done <"$dir/firmware.txt"
+}

@@ -1,0 +1,24 @@
+# shellcheck shell=bash
+# Stage 4: kernel, microcode, initrd, agent and command line in one file that firmware starts.
+
+# uki_build BASE INITRD AGENT_CPIO ROOT_HASH OUT
+uki_build() {
+    local base=$1 initrd=$2 agent=$3 hash=$4 out=$5
+    ukify build --stub="$base/boot/linuxx64.efi.stub" --linux="$base/boot/vmlinuz" \
+        --microcode="$base/boot/microcode.cpio" --initrd="$initrd" --initrd="$agent" \
+        --uname="$(cat "$base/boot/kernel-version")" --os-release="@$base/root/usr/lib/os-release" \
+        --cmdline="$(cat "$os/cmdline") roothash=$hash" --output="$out" >/dev/null
+}
+
+# manifest VERSION DIR: what the manager serves and installs, with sizes and checksums.
+manifest() {
+    local version=$1 dir=$2 hash file comma=
+    hash=$(cat "$dir/root.hash")
+    printf '{"version": "%s+%s", "arch": "x86-64", "root_hash": "%s", "files": {' "$version" "${hash:0:8}" "$hash"
+    for file in cairn.efi root.erofs root.verity systemd-bootx64.efi; do
+        printf '%s\n  "%s": {"size": %s, "sha256": "%s"}' "$comma" "$file" \
+            "$(stat -c %s "$dir/$file")" "$(sha256sum <"$dir/$file" | cut -d' ' -f1)"
+        comma=,
+    done
+    printf '\n}}\n'
+}
