@@ -106,24 +106,31 @@ fn lease_times(message: &mut Message, lease: Duration) {
 }
 
 /// The boot file goes out twice, in the header and as option 67: UEFI firmware prefers the option, U-Boot
-/// reads only the header. No option 43: an address with a boot file in one answer needs no PXE menu.
+/// reads only the header.
+///
+/// PXE firmware gets no option 60 (`PXEClient`): to EDK2 that makes the answer the first half of a PXE boot
+/// server exchange, and it gives up with PXE-E16 unless option 43 ends that exchange (tried with OVMF
+/// 2025.02). An address and a boot file without either is what plain DHCP servers send, and what every
+/// firmware takes. UEFI HTTP boot insists on `HTTPClient`.
 fn boot(message: &mut Message, carrier: &Carrier, to: &Packet, own: Ipv4Addr) {
-    let (class, file) = match carrier {
+    let options = message.opts_mut();
+    let file = match carrier {
         Carrier::None => return,
-        Carrier::Tftp(name) => ("PXEClient", name),
-        Carrier::Http(url) => ("HTTPClient", url),
+        Carrier::Tftp(name) => {
+            options.insert(DhcpOption::TFTPServerName(own.to_string().into_bytes()));
+            name
+        }
+        Carrier::Http(url) => {
+            options.insert(DhcpOption::ClassIdentifier(b"HTTPClient".to_vec()));
+            url
+        }
     };
+    options.insert(DhcpOption::BootfileName(file.clone().into_bytes()));
+    if let Some(id) = to.machine_id {
+        options.insert(DhcpOption::ClientMachineIdentifier(id.to_vec()));
+    }
     message.set_siaddr(own);
     if file.len() <= LONGEST_FILE {
         message.set_fname(file.as_bytes());
-    }
-    let options = message.opts_mut();
-    options.insert(DhcpOption::ClassIdentifier(class.into()));
-    options.insert(DhcpOption::BootfileName(file.clone().into_bytes()));
-    if matches!(carrier, Carrier::Tftp(_)) {
-        options.insert(DhcpOption::TFTPServerName(own.to_string().into_bytes()));
-    }
-    if let Some(id) = to.machine_id {
-        options.insert(DhcpOption::ClientMachineIdentifier(id.to_vec()));
     }
 }
