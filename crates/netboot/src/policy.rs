@@ -84,7 +84,8 @@ pub enum BootAnswer {
     /// Boot this file, by its name among the served [`Files`](crate::Files). The same name goes out as a
     /// TFTP path or as a URL, whichever the firmware can use.
     Discover(String),
-    /// An address and no boot file: the firmware goes on to its next boot entry, the disk.
+    /// An address, no boot file, and PXE's word for "boot from the disk": the firmware goes on to its next
+    /// boot entry. (HTTP boot has no such word; there the firmware first asks for about a minute.)
     LocalDisk,
     /// No answer at all, as if this server were not there.
     Nothing,

@@ -190,7 +190,12 @@ fn address(
 
 /// The boot part. `None`: the policy wants no answer at all.
 fn boot(scene: &Scene, policy: &dyn BootPolicy, packet: &Packet) -> Option<(Carrier, Told)> {
-    let unable = |why| Some((Carrier::None, Told::Unable(why)));
+    let on_to_the_disk = match (packet.client, packet.arch) {
+        (Client::Pxe, Some(Arch::X64Efi | Arch::X86Efi | Arch::Arm64Efi)) => Carrier::LocalDisk,
+        // HTTP boot has no word for it, and BIOS firmware and iPXE go on by themselves.
+        _ => Carrier::None,
+    };
+    let unable = |why| Some((on_to_the_disk.clone(), Told::Unable(why)));
     let client = match packet.client {
         Client::System => return Some((Carrier::None, Told::NotAsked)),
         Client::Ipxe => return unable(Unable::Ipxe),
@@ -205,7 +210,7 @@ fn boot(scene: &Scene, policy: &dyn BootPolicy, packet: &Packet) -> Option<(Carr
     let machine = MachineRequest { mac: packet.mac, arch, client, uuid: packet.uuid() };
     match policy.decide(&machine) {
         BootAnswer::Nothing => None,
-        BootAnswer::LocalDisk => Some((Carrier::None, Told::LocalDisk)),
+        BootAnswer::LocalDisk => Some((on_to_the_disk, Told::LocalDisk)),
         BootAnswer::Discover(name) if scene.files.find(&name).is_none() || name.len() > 127 => {
             unable(Unable::NotServed(name))
         }

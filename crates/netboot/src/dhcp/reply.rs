@@ -18,11 +18,18 @@ const SHORTEST: usize = 300;
 /// Longest name that fits the header's `file` field with its final NUL.
 const LONGEST_FILE: usize = 127;
 
+/// A PXE menu with one entry of type 0, "boot from the disk", chosen after 0 seconds (PXE 2.1, section
+/// 2.4). Without it UEFI firmware takes an address without a boot file for no answer at all and asks for
+/// a minute before it goes on to its disk.
+const LOCAL_BOOT: &[u8] = b"\x06\x01\x03\x09\x0d\x00\x00\x0aLocal disk\x0a\x0b\x00Local disk\xff";
+
 /// What an answer says about booting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Carrier {
     /// Nothing.
     None,
+    /// To boot from the disk, in the words of PXE.
+    LocalDisk,
     /// Fetch this name by TFTP.
     Tftp(String),
     /// Fetch this URL.
@@ -116,6 +123,11 @@ fn boot(message: &mut Message, carrier: &Carrier, to: &Packet, own: Ipv4Addr) {
     let options = message.opts_mut();
     let file = match carrier {
         Carrier::None => return,
+        Carrier::LocalDisk => {
+            options.insert(DhcpOption::ClassIdentifier(b"PXEClient".to_vec()));
+            options.insert(DhcpOption::VendorExtensions(LOCAL_BOOT.to_vec()));
+            return;
+        }
         Carrier::Tftp(name) => {
             options.insert(DhcpOption::TFTPServerName(own.to_string().into_bytes()));
             name

@@ -68,7 +68,7 @@ fn answered(outcome: Outcome) -> (Answer, Message) {
 fn has_boot_file(message: &Message) -> bool {
     message.fname().is_some()
         || !message.siaddr().is_unspecified()
-        || [OptionCode::TFTPServerName, OptionCode::BootfileName, OptionCode::VendorExtensions]
+        || [OptionCode::TFTPServerName, OptionCode::BootfileName]
             .into_iter()
             .any(|code| message.opts().contains(code))
 }
@@ -142,6 +142,10 @@ fn an_installed_machine_gets_an_address_and_boots_from_its_disk() {
     let (answer, message) = answered(run(&mut leases(), &policy, &firmware(MessageType::Discover, PXE, 7)));
     assert_eq!((answer.told, message.yiaddr()), (Told::LocalDisk, FIRST));
     assert!(!has_boot_file(&message));
+    // A prompt of 0 seconds and one menu entry, of type 0.
+    let menu = b"\x06\x01\x03\x09\x0d\0\0\x0aLocal disk\x0a\x0b\0Local disk\xff".to_vec();
+    let said = message.opts().get(OptionCode::VendorExtensions);
+    assert_eq!(said, Some(&DhcpOption::VendorExtensions(menu)));
 }
 
 #[test]
@@ -350,6 +354,8 @@ proptest! {
             prop_assert!(given && !message.opts().contains(OptionCode::Router));
             let firmware = matches!(packet.client, Client::Pxe | Client::Http);
             prop_assert!(!has_boot_file(&message) || firmware && !installed);
+            let menu = message.opts().contains(OptionCode::VendorExtensions);
+            prop_assert!(!menu || firmware && !has_boot_file(&message));
         }
     }
 

@@ -1,0 +1,203 @@
+//! Two machines with a cable between them: network namespaces with a veth pair, and the programs in them.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything that is expected.
+const PATIENCE: Duration = Duration::from_secs(30);
+pub const SERVER: &str = "10.77.0.1";
+
+/// The namespaces of one test. The name carries the process id, by which a later run knows those that a
+/// crashed one left.
+pub struct Cable {
+    server: String,
+    client: String,
+}
+
+impl Cable {
+    pub fn new(test: &str) -> Self {
+        clear_leftovers();
+        let name = |end: &str| format!("cnb-{}-{test}-{end}", std::process::id());
+        let cable = Self { server: name("s"), client: name("c") };
+        let Self { server, client } = &cable;
+        run("ip", &["netns", "add", server]);
+        run("ip", &["netns", "add", client]);
+        run(
+            "ip",
+            &[
+                "link", "add", "eth0", "netns", server, "type", "veth", "peer", "name", "eth0", "netns",
+                client,
+            ],
+        );
+        for namespace in [server, client] {
+            run("ip", &["-n", namespace, "link", "set", "lo", "up"]);
+            run("ip", &["-n", namespace, "link", "set", "eth0", "up"]);
+        }
+        cable
+    }
+
+    /// Runs a program at the client's end until it ends.
+    pub fn client(&self, words: &[&str]) -> Output {
+        let mut all = vec!["netns", "exec", self.client.as_str(), "timeout", "60"];
+        all.extend(words);
+        Command::new("ip").args(all).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// The same, and it has to succeed.
+    pub fn client_ok(&self, words: &[&str]) -> String {
+        let output = self.client(words);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Gives the client's end an address by hand.
+    pub fn client_address(&self, address: &str) {
+        run("ip", &["-n", &self.client, "addr", "add", address, "dev", "eth0"]);
+    }
+
+    /// The addresses of the server's end.
+    pub fn server_addresses(&self) -> String {
+        run("ip", &["-n", &self.server, "-4", "-o", "addr", "show", "dev", "eth0"])
+    }
+
+    pub fn server_address(&self, address: &str) {
+        run("ip", &["-n", &self.server, "addr", "add", address, "dev", "eth0"]);
+    }
+
+    /// Starts the server under test; it is running once `running` was said.
+    pub fn netbootd(&self, folder: &std::path::Path, more: &[&str]) -> Daemon {
+        let program = netbootd();
+        let mut words = vec![program.to_str().unwrap(), "eth0", SERVER, folder.to_str().unwrap()];
+        words.extend(more);
+        Daemon::start(&self.server, &words)
+    }
+
+    /// Starts a dnsmasq that plays a home router at the client's end.
+    pub fn router(&self) -> Daemon {
+        self.client_address("192.168.1.1/24");
+        let words = [
+            "dnsmasq",
+            "--keep-in-foreground",
+            "--port=0",
+            "--interface=eth0",
+            "--bind-interfaces",
+            "--dhcp-range=192.168.1.50,192.168.1.99,1h",
+            "--conf-file=/dev/null",
+            "--leasefile-ro",
+            "--log-facility=-",
+            "--no-ping",
+            "--user=root",
+            "--pid-file=",
+        ];
+        Daemon::start(&self.client, &words)
+    }
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        for namespace in [&self.server, &self.client] {
+            let _ = Command::new("ip").args(["netns", "del", namespace]).status();
+        }
+    }
+}
+
+/// A program that runs until its input is closed or it is dropped.
+pub struct Daemon {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Daemon {
+    fn start(namespace: &str, words: &[&str]) -> Self {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]).args(words);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (send, lines) = channel();
+        let out: [Box<dyn Read + Send>; 2] =
+            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        for stream in out {
+            let send = send.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    let _ = send.send(line);
+                }
+            });
+        }
+        let input = child.stdin.take();
+        Self { child, input, lines }
+    }
+
+    /// Waits for a line that contains `text`, and gives it back; `None` if the program ends before.
+    pub fn until(&self, text: &str) -> Option<String> {
+        let end = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains(text) => return Some(line),
+                Ok(line) => seen.push(line),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => panic!("{text:?} did not come after {seen:#?}"),
+            }
+        }
+    }
+
+    /// Closes its input and waits for its end.
+    pub fn stop(mut self) {
+        drop(self.input.take());
+        assert!(self.child.wait().unwrap().success());
+    }
+
+    /// Everything that it says until it ends by itself.
+    pub fn to_the_end(mut self) -> (bool, String) {
+        let said: Vec<String> = self.lines.iter().collect();
+        (self.child.wait().unwrap().success(), said.join("\n"))
+    }
+
+    pub fn memory_kib(&self) -> u64 {
+        // `ip netns exec` replaces itself by the program.
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn clear_leftovers() {
+    let listed = run("ip", &["netns", "list"]);
+    for name in listed.lines().filter_map(|line| line.split_whitespace().next()) {
+        let process = name.strip_prefix("cnb-").and_then(|rest| rest.split('-').next());
+        if process.is_some_and(|id| !PathBuf::from(format!("/proc/{id}")).exists()) {
+            let _ = Command::new("ip").args(["netns", "del", name]).status();
+        }
+    }
+}
+
+/// The example beside the tests: Cargo builds examples with them but does not tell where.
+fn netbootd() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let program = test.parent().unwrap().parent().unwrap().join("examples/netbootd");
+    assert!(program.exists(), "run `cargo test -p cairn-netboot`, which builds {}", program.display());
+    program
+}
+
+fn run(program: &str, words: &[&str]) -> String {
+    let output = Command::new(program).args(words).output().unwrap();
+    assert!(output.status.success(), "{program} {words:?} (these tests need root): {output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
