@@ -59,10 +59,11 @@ impl Default for ExecLimits {
 pub(crate) fn guest_unit() -> InjectedUnit {
     // `$$` is systemd's way to write a dollar sign; base64 needs no other escape.
     let run = format!("eval \"$$(echo {} | base64 -d)\"", STANDARD.encode(SCRIPT));
+    // It answers early in the boot, before /tmp is mounted: its files lie in /run.
     let text = format!(
-        "[Unit]\nDescription=Lab access\nDefaultDependencies=no\n\
-         After=dev-virtio\\x2dports-{PORT_NAME}.device\nConditionPathExists=/dev/virtio-ports/{PORT_NAME}\n\
-         [Service]\nPrivateTmp=no\nStandardInput=null\nStandardOutput=journal\nRestart=always\nRestartSec=1\n\
+        "[Unit]\nDescription=Lab access\nDefaultDependencies=no\nConflicts=shutdown.target\nBefore=shutdown.target\n\
+         StartLimitIntervalSec=0\n\
+         [Service]\nEnvironment=TMPDIR=/run\nStandardInput=null\nRestart=always\nRestartSec=1\n\
          ExecStart=/bin/bash -c '{run}' cairn-lab-exec /dev/virtio-ports/{PORT_NAME}\n"
     );
     InjectedUnit::new(UNIT, &text)
@@ -260,7 +261,7 @@ mod tests {
             }
         });
         let mut command = std::process::Command::new("bash");
-        command.args(["-c", SCRIPT, "guest", &inner]).stdout(std::process::Stdio::null());
+        command.args(["-c", SCRIPT, "guest", &inner]).env("TMPDIR", dir).stdout(std::process::Stdio::null());
         Guest(command.stderr(std::process::Stdio::null()).spawn().unwrap())
     }
 

@@ -3,12 +3,16 @@
 #   RUN id seconds base64(argv)  -> OUT id base64, ERR id base64 (any number of each), END id exit-code
 # argv is separated by NUL bytes. Reading says "end of file" as long as nobody is connected at the other end.
 umask 077
+exec 9<> <(:)
+# A pause without a process.
+pause() { read -rt 0.3 -u 9; }
+until [ -c "$1" ]; do pause; done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-exec 3<>"$1" 9<> <(:)
+exec 3<>"$1"
 while :; do
   if ! IFS= read -r line <&3; then
-    read -rt 0.3 -u 9
+    pause
     continue
   fi
   read -r verb id limit argv <<<"$line"

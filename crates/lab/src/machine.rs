@@ -56,6 +56,8 @@ impl<'a> Machine<'a> {
 
     /// Presses the power button of a machine that is off; of one that is on, does nothing.
     pub fn power_on(&self) -> Result<(), LabError> {
+        // Two who press at once must not start it twice.
+        let _lock = state::lock(&self.dir().join("power.lock"))?;
         if self.is_on() { Ok(()) } else { self.start(Start::Cold) }
     }
 

@@ -21,8 +21,8 @@ pub enum QmpError {
     Broken(#[source] io::Error),
     #[error("the control socket was closed: QEMU has ended")]
     Closed,
-    #[error("no answer to {waited_for} within {patience:?}")]
-    Silent { waited_for: String, patience: Duration },
+    #[error("{waited_for} did not come in time")]
+    Silent { waited_for: String },
     #[error("QEMU sent what is no JSON")]
     Garbled(#[source] serde_json::Error),
     #[error("QEMU refused {command}: {reason}")]
@@ -75,7 +75,7 @@ impl Qmp {
         self.reader.get_mut().write_all(line.as_bytes()).map_err(QmpError::Broken)?;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.receive(deadline, command)? {
+            match self.receive(deadline, &format!("the answer to {command}"))? {
                 Message::Answer(answer) => return Ok(answer),
                 Message::Refusal(reason) => {
                     return Err(QmpError::Refused { command: command.to_owned(), reason });
@@ -102,7 +102,7 @@ impl Qmp {
             if let Some(at) = self.events.iter().position(fits) {
                 return Ok(self.events.remove(at));
             }
-            if let Message::Event(event) = self.receive(deadline, name)? {
+            if let Message::Event(event) = self.receive(deadline, &format!("the event {name}"))? {
                 self.events.push(event);
             }
         }
@@ -112,7 +112,7 @@ impl Qmp {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(QmpError::Silent { waited_for: waited_for.to_owned(), patience: PATIENCE });
+                return Err(QmpError::Silent { waited_for: waited_for.to_owned() });
             }
             self.reader.get_ref().set_read_timeout(Some(left)).map_err(QmpError::Broken)?;
             match self.reader.read_until(b'\n', &mut self.line) {

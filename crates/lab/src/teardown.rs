@@ -28,8 +28,8 @@ pub enum Leftover {
     Survivors(Vec<i32>),
     #[error("its network namespace could not be deleted ({0})")]
     Namespace(CommandError),
-    #[error("{} could not be removed ({source})", path.display())]
-    File { path: PathBuf, source: io::Error },
+    #[error("{} could not be removed ({error})", path.display())]
+    File { path: PathBuf, error: io::Error },
     #[error("its state could not be removed ({0})")]
     State(state::StateError),
 }
@@ -54,8 +54,8 @@ pub(crate) fn clear(lab: &Lab) -> Result<(), LabError> {
     }
     for path in lab.folders() {
         match fs::remove_dir_all(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                left.push(Leftover::File { path, source })
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                left.push(Leftover::File { path, error })
             }
             _ => {}
         }
@@ -70,8 +70,8 @@ pub(crate) fn clear(lab: &Lab) -> Result<(), LabError> {
 pub(crate) fn forget_lock(lab: &Lab) -> Result<(), LabError> {
     let path = lab.lock_file();
     match fs::remove_file(&path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(TeardownError { left: vec![Leftover::File { path, source }] }.into())
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(TeardownError { left: vec![Leftover::File { path, error }] }.into())
         }
         _ => Ok(()),
     }

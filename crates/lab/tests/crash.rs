@@ -1,5 +1,7 @@
 //! What is left when the process that made a lab is killed, and who clears it.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::path::Path;
