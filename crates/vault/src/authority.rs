@@ -9,7 +9,7 @@ use std::time::Duration;
 use cairn_model::cluster::{Name, SecretClass};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType, SerialNumber,
+    KeyUsagePurpose, SanType, SerialNumber,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -19,7 +19,7 @@ use crate::leaf::Leaf;
 /// One of the cluster's authorities.
 pub struct Authority {
     class: SecretClass,
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Issuer<'static, PrivateKey>,
     pem: String,
     der: Vec<u8>,
 }
@@ -62,9 +62,9 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.serial_number = Some(serial("authority", &key.public_key_der()));
-        let certificate = params.self_signed(key.pair())?;
+        let certificate = params.self_signed(&key)?;
         let (pem, der) = (certificate.pem(), certificate.der().to_vec());
-        Ok(Self { class, issuer: Issuer::new(params, key.into_pair()), pem, der })
+        Ok(Self { class, issuer: Issuer::new(params, key), pem, der })
     }
 
     /// The authority's certificate in PEM.
@@ -79,7 +79,7 @@ impl Authority {
 
     /// The authority's public key as SubjectPublicKeyInfo in DER.
     pub fn public_key_der(&self) -> Vec<u8> {
-        self.issuer.key().subject_public_key_info()
+        self.issuer.key().public_key_der()
     }
 
     /// A certificate of this kind for the request's key.
@@ -114,7 +114,7 @@ impl Authority {
         })
     }
 
-    pub(crate) fn key(&self) -> &KeyPair {
+    pub(crate) fn key(&self) -> &PrivateKey {
         self.issuer.key()
     }
 }

@@ -5,9 +5,12 @@
 
 use cairn_model::cluster::Fingerprint;
 use cairn_model::secret::Secret;
-use rcgen::{CertificateParams, CertificateSigningRequestParams, KeyPair, PKCS_ED25519, PublicKeyData as _};
+use rcgen::{
+    CertificateParams, CertificateSigningRequestParams, KeyPair, PKCS_ED25519, PublicKeyData,
+    SignatureAlgorithm, SigningKey,
+};
 use sha2::{Digest as _, Sha256};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::seed::{RandomError, random};
 
@@ -16,7 +19,8 @@ use crate::seed::{RandomError, random};
 const PKCS8_PREFIX: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
-/// An Ed25519 private key. Wiped when dropped; has no `Debug`.
+/// An Ed25519 private key. Its encoding is wiped when it is dropped (ring keeps a copy that can't be); has no
+/// `Debug`.
 pub struct PrivateKey(KeyPair);
 
 /// Why a key or a request can't be used.
@@ -97,15 +101,29 @@ impl PrivateKey {
     pub fn signing_request(&self) -> Result<String, KeyError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
-        params.serialize_request(&self.0).and_then(|request| request.pem()).map_err(KeyError::Request)
+        params.serialize_request(self).and_then(|request| request.pem()).map_err(KeyError::Request)
+    }
+}
+
+impl Drop for PrivateKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl PublicKeyData for PrivateKey {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.der_bytes()
     }
 
-    pub(crate) fn pair(&self) -> &KeyPair {
-        &self.0
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        self.0.algorithm()
     }
+}
 
-    pub(crate) fn into_pair(self) -> KeyPair {
-        self.0
+impl SigningKey for PrivateKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        self.0.sign(message)
     }
 }
 
