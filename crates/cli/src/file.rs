@@ -161,11 +161,20 @@ fn recovery_key(arguments: &RecoveryKeyArguments, out: &mut impl Write) -> anyho
 fn open(path: &Path, passphrase_file: Option<&Path>) -> anyhow::Result<ClusterFile> {
     // first the file: a damaged one needs no passphrase to be told
     let sealed = disk::load(path)?;
-    let passphrase = match passphrase_file {
-        Some(file) => read_passphrase(file)?,
-        None => ask_passphrase(path)?,
-    };
+    let passphrase = passphrase(path, passphrase_file)?;
     ClusterFile::open(&sealed, &passphrase).with_context(|| format!("{} was not opened", path.display()))
+}
+
+/// The passphrase of a cluster file: from a file, else from the terminal.
+///
+/// # Errors
+///
+/// When there is neither.
+pub fn passphrase(path: &Path, passphrase_file: Option<&Path>) -> anyhow::Result<Passphrase> {
+    match passphrase_file {
+        Some(file) => read_passphrase(file),
+        None => ask_passphrase(path),
+    }
 }
 
 fn read_passphrase(path: &Path) -> anyhow::Result<Passphrase> {

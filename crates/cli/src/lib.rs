@@ -1,1 +1,58 @@
-//! (skeleton)
+//! The command line of Cairn.
+//!
+//! A thin shell: `cairn file` uses the vault, `cairn manager` runs the manager, `cairn lab` the virtual
+//! hardware, and everything else talks to a running manager over its HTTP API ([`client`]). It decides
+//! nothing that the page could not decide.
+
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod file;
+pub mod lab;
+pub mod manager;
+pub mod node;
+pub mod progress;
+pub mod status;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// A private cloud out of a few machines at home.
+#[derive(Debug, Parser)]
+#[command(name = "cairn", version, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The cluster file: the whole configuration and every secret, sealed with one passphrase
+    #[command(subcommand)]
+    File(file::FileCommand),
+    /// Run the manager, with its web page
+    Manager(manager::ManagerArguments),
+    /// How the cluster is
+    Status(status::StatusArguments),
+    /// Nodes, and machines that may become nodes
+    #[command(subcommand)]
+    Node(node::NodeCommand),
+    /// A cluster of virtual machines, for trying and testing
+    Lab(lab::LabArguments),
+}
+
+/// Runs a command and gives the exit code: 0 when all is well, 1 when something failed, 2 when the
+/// cluster (or what was asked about) is not healthy. What was typed wrong is clap's to say.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let result = match arguments.command {
+        Command::File(command) => file::run(command).map(|()| ExitCode::SUCCESS),
+        Command::Manager(arguments) => manager::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Node(command) => node::run(command).map(|()| ExitCode::SUCCESS),
+        Command::Lab(arguments) => lab::run(arguments),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("cairn: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,61 @@
+# What Cairn can be asked to do. `make` alone explains the targets.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+STATE  ?= .state
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+TRIPLE := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+AGENT  := $(TARGET)/static/$(TRIPLE)/release/cairn-agent
+CAIRN  := $(TARGET)/release/cairn
+
+.PHONY: help setup programs image build lab test lint unit scenarios bench soak deny clean
+
+help: ## Say what the targets are
+	@echo "Cairn. On a fresh Debian 12 machine, as root:"
+	@echo
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
+	@echo
+	@echo "Everything that is made lies in $(STATE)/, .cache/ and $(TARGET)/."
+
+setup: ## Install what is needed (Debian packages, QEMU 10 in a folder of its own)
+	@scripts/setup
+
+programs:
+	@cargo build --release --locked -p cairn-cli
+	@# One static binary for initrd and root; a target named on purpose, so that build scripts and macros stay dynamic.
+	@RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked -p cairn-agent \
+		--target $(TRIPLE) --target-dir $(TARGET)/static
+
+image: setup programs
+	@os/build --agent $(AGENT) --out $(STATE)/image
+
+build: image ## Compile everything and build the node image, without starting anything
+
+lab: build ## Bring a cluster of virtual machines up from empty disks (Ctrl-C ends it)
+	@$(CAIRN) lab up
+
+test: setup lint unit image scenarios ## Set up, build and test everything: what CI runs
+
+lint:
+	@cargo fmt --all --check
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
+
+unit:
+	@cargo test --locked --workspace
+
+scenarios:
+	@cargo run --release --locked -q -p cairn-scenarios -- test
+
+bench: image ## Measure times, memory and sizes, and print them as docs/benchmarks.md has them
+	@cargo run --release --locked -q -p cairn-scenarios -- bench
+
+soak: image ## Run the long campaigns
+	@cargo run --release --locked -q -p cairn-scenarios -- soak
+
+deny: ## Check licences and bans of all dependencies (needs cargo-deny; advisories need the network)
+	@cargo deny --offline check licenses bans sources
+
+clean: ## Remove everything that was built or downloaded
+	@if [ -x $(CAIRN) ]; then $(CAIRN) lab down; fi
+	@rm -rf $(STATE) .cache target

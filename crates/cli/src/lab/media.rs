@@ -1,0 +1,20 @@
+//! Prepared media for the lab's machines, as the owner would download them.
+
+use super::paths::Paths;
+use crate::client::Client;
+use crate::node::save_medium;
+use anyhow::Result;
+use std::path::PathBuf;
+
+/// Downloads the medium of a node and gives the image's path.
+///
+/// # Errors
+/// When the manager refuses or the disk is full.
+pub fn prepare(client: &Client, paths: &Paths, node: &str) -> Result<PathBuf> {
+    let path = paths.medium(node);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    save_medium(client, node, None, &path)?;
+    Ok(path)
+}

@@ -1,0 +1,223 @@
+//! `cairn lab up`: from empty disks to a healthy cluster, as an owner would do it.
+
+use super::paths::Paths;
+use super::{client, down, manager, media};
+use crate::client::Client;
+use crate::node;
+use crate::progress::Board;
+use anyhow::{Context, Result, bail};
+use cairn_lab::{DiskSpec, Lab, LabSpec, MachineSpec, Tools, preflight};
+use cairn_manager::api::{ApproveRequest, MachineStatus, Status};
+use cairn_vault::file::{ClusterFile, Passphrase, disk};
+use std::collections::BTreeSet;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const POLL: Duration = Duration::from_secs(1);
+/// What bringing a cluster up may take before the lab calls it stuck.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
+const GIB: u64 = 1 << 30;
+
+/// Arguments of `cairn lab up`.
+#[derive(Debug, clap::Args)]
+pub struct UpArguments {
+    /// How many machines keep the cluster's state (started from prepared media)
+    #[arg(long, default_value_t = 3)]
+    etcd: u8,
+    /// How many machines run applications (started from the network)
+    #[arg(long, default_value_t = 1)]
+    compute: u8,
+    /// Memory of an etcd machine, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    memory_etcd: u32,
+    /// Memory of a compute machine, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1536)]
+    memory_compute: u32,
+    /// Approve nothing: leave the clicking to the user
+    #[arg(long)]
+    manual: bool,
+    /// Come back when the cluster is healthy, and let it run
+    #[arg(long)]
+    detach: bool,
+    /// Where all machines' clocks stand at power-on, such as 1970-01-01
+    #[arg(long, value_name = "DATE")]
+    clock: Option<String>,
+    /// Inject nothing into this machine: `exec` does not reach it
+    #[arg(long, value_name = "NODE")]
+    uninjected: Vec<String>,
+}
+
+/// The owner pressed Ctrl-C.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+struct Interrupted;
+
+/// # Errors
+/// What went wrong; the lab is left for looking at unless it was interrupted.
+pub fn run(arguments: &UpArguments, paths: &Paths) -> Result<ExitCode> {
+    let stop = on_interrupt()?;
+    let mut board = Board::new();
+    let result = bring_up(arguments, paths, &mut board, &stop);
+    board.end();
+    match result {
+        Err(error) if error.is::<Interrupted>() => return interrupted(paths),
+        Err(error) => {
+            eprintln!("The lab is left as it is: look around, then `cairn lab down`.");
+            return Err(error);
+        }
+        Ok(()) => {}
+    }
+    explain(paths)?;
+    if arguments.detach {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("\nCtrl-C takes everything down.");
+    while !stop.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    interrupted(paths)
+}
+
+fn interrupted(paths: &Paths) -> Result<ExitCode> {
+    println!("Taking the lab down.");
+    down(paths)?;
+    Ok(ExitCode::from(130))
+}
+
+/// Set by Ctrl-C and by a polite kill. Everything long looks at it, so nothing is left half made.
+fn on_interrupt() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+fn check(stop: &AtomicBool) -> Result<()> {
+    if stop.load(Ordering::Relaxed) { Err(Interrupted.into()) } else { Ok(()) }
+}
+
+fn bring_up(arguments: &UpArguments, paths: &Paths, board: &mut Board, stop: &AtomicBool) -> Result<()> {
+    let root = std::env::current_dir()?;
+    let missing = preflight(&root);
+    if !missing.is_empty() {
+        bail!("the lab can't run here:\n  {}", missing.join("\n  "));
+    }
+    std::fs::create_dir_all(paths.state())?;
+    down(paths).context("what an earlier lab left can't be cleared")?;
+    let cluster = new_cluster_file(arguments, paths)?;
+    board.say("a new cluster file, and an empty network");
+    let lab = Lab::create(paths.state(), Tools::discover(&root)?, &LabSpec::new(Vec::new()))?;
+    manager::start(&lab, paths)?;
+    let client = client(paths)?;
+    board.say("the manager runs");
+
+    let names = |role| cluster.cluster().nodes_of(role).map(|n| n.name.to_string()).collect::<Vec<_>>();
+    for node in names(cairn_model::cluster::Role::Etcd) {
+        check(stop)?;
+        let image = media::prepare(&client, paths, &node)?;
+        board.say(&format!("a medium for {node}"));
+        lab.add_machine(&etcd_machine(arguments, &node, image))?;
+    }
+    for node in names(cairn_model::cluster::Role::Compute) {
+        lab.add_machine(&compute_machine(arguments, &node))?;
+    }
+    for machine in lab.machines()? {
+        check(stop)?;
+        machine.power_on()?;
+    }
+    board.say("all machines are switched on");
+    if arguments.manual {
+        return Ok(());
+    }
+    wait_until_healthy(&lab, &client, board, stop)
+}
+
+fn new_cluster_file(arguments: &UpArguments, paths: &Paths) -> Result<ClusterFile> {
+    use std::io::Write;
+    std::fs::create_dir_all(paths.kept())?;
+    let passphrase = Passphrase::generate()?;
+    let file = ClusterFile::new("lab".parse()?, arguments.etcd, arguments.compute, 0)?;
+    disk::create(&paths.cluster_file(), &file.seal(&passphrase)?)?;
+    let mut written =
+        std::fs::File::options().write(true).create_new(true).mode(0o600).open(paths.passphrase())?;
+    writeln!(written, "{}", passphrase.to_secret().expose())?;
+    Ok(file)
+}
+
+/// Like a Raspberry Pi Zero 2 W: little memory, a slow card, no AES instructions, no netboot.
+fn etcd_machine(arguments: &UpArguments, node: &str, image: std::path::PathBuf) -> MachineSpec {
+    let medium = DiskSpec::over(&format!("{node}-card"), 8 * GIB, image);
+    let mut machine = MachineSpec::medium(node, arguments.memory_etcd, medium);
+    machine.cpu = "max,aes=off".to_owned();
+    common(arguments, machine)
+}
+
+fn compute_machine(arguments: &UpArguments, node: &str) -> MachineSpec {
+    let disk = DiskSpec::blank(&format!("{node}-disk"), 16 * GIB);
+    common(arguments, MachineSpec::netboot(node, arguments.memory_compute).with_disk(disk))
+}
+
+fn common(arguments: &UpArguments, mut machine: MachineSpec) -> MachineSpec {
+    machine.rtc_base.clone_from(&arguments.clock);
+    if arguments.uninjected.contains(&machine.name) { machine } else { machine.with_exec() }
+}
+
+fn wait_until_healthy(lab: &Lab, client: &Client, board: &mut Board, stop: &AtomicBool) -> Result<()> {
+    let mut approved = BTreeSet::new();
+    loop {
+        check(stop)?;
+        let status: Status = client.get("status")?;
+        board.show(&status);
+        if status.healthy {
+            board.say("the cluster is healthy");
+            return Ok(());
+        }
+        for machine in &status.machines {
+            if !machine.approved && !approved.contains(&machine.id) && approve(lab, client, machine, board)? {
+                approved.insert(machine.id.clone());
+            }
+        }
+        if board.elapsed() > PATIENCE {
+            bail!(
+                "not healthy after {} minutes: {}",
+                PATIENCE.as_secs() / 60,
+                status.unhealthy_because.join("; ")
+            );
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// Compares the code on the machine's console with the manager's, as the owner does, and approves.
+fn approve(lab: &Lab, client: &Client, machine: &MachineStatus, board: &Board) -> Result<bool> {
+    let (Some(code), Some(inventory)) = (&machine.code, &machine.inventory) else { return Ok(false) };
+    let macs: Vec<&str> = inventory.interfaces.iter().map(|i| i.mac.as_str()).collect();
+    let state = lab.state()?;
+    let Some(found) = state.machines.iter().find(|m| macs.contains(&m.spec.mac().as_str())) else {
+        return Ok(false);
+    };
+    let console = lab.machine(&found.spec.name)?.console_since(0)?;
+    if !String::from_utf8_lossy(&console).contains(&format!("code {code}")) {
+        return Ok(false);
+    }
+    let request =
+        ApproveRequest { code: code.clone(), node: Some(found.spec.name.clone()), disk: None, wipe: false };
+    let approved = node::approve(client, &machine.id, &request)?;
+    board.say(&format!("{}: the code {code} is the same on both sides: approved", approved.node));
+    Ok(true)
+}
+
+fn explain(paths: &Paths) -> Result<()> {
+    let url = std::fs::read_to_string(paths.url())?;
+    println!("\nThe page:      {}", url.trim());
+    println!("Its token:     cat {}", paths.token().display());
+    println!("How it is:     cairn lab status");
+    println!("Look inside:   cairn lab exec etcd-1 -- systemctl status cairn-etcd");
+    println!("A console:     cairn lab console etcd-1");
+    println!("Other commands find the lab's manager after:  eval \"$(cairn lab env)\"");
+    Ok(())
+}

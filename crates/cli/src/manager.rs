@@ -1,0 +1,65 @@
+//! `cairn manager`: from arguments to the manager's options.
+
+use anyhow::{Context, Result};
+use cairn_manager::{Cable, Listen, Options};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// Arguments of `cairn manager`.
+#[derive(Debug, clap::Args)]
+pub struct ManagerArguments {
+    /// The cluster file; it is read and never written
+    #[arg(long, value_name = "PATH")]
+    file: PathBuf,
+    /// Take the passphrase from this file instead of asking for it
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// Where the manager keeps its sealed working copy, its journal and the session token
+    #[arg(long, value_name = "DIR", default_value = "cairn-work")]
+    work: PathBuf,
+    /// Where the page is served; anything but loopback lets others try the token
+    #[arg(long, value_name = "ADDRESS", default_value_t = Listen::DEFAULT)]
+    listen: SocketAddr,
+    /// The node image
+    #[arg(long, value_name = "DIR", default_value = ".state/image")]
+    image: PathBuf,
+    /// Serve network boot on this interface, as the only DHCP server of a cable of its own
+    #[arg(long, value_name = "INTERFACE")]
+    cable: Option<String>,
+    /// The manager's address on the cable; machines get addresses of the same /24
+    #[arg(long, value_name = "ADDRESS", requires = "cable")]
+    cable_address: Option<Ipv4Addr>,
+    /// Give this interface the manager's address in the cluster's network
+    #[arg(long = "interface", value_name = "INTERFACE")]
+    interfaces: Vec<String>,
+    /// Where machines fetch the system from when not over the cable, such as http://192.168.1.5:4280
+    #[arg(long, value_name = "URL")]
+    image_url: Option<String>,
+}
+
+/// Runs until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting.
+pub fn run(arguments: ManagerArguments) -> Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(false).init();
+    let passphrase = crate::file::passphrase(&arguments.file, arguments.passphrase_file.as_deref())?;
+    let cable = arguments.cable.map(|interface| {
+        let usual = Cable::new(interface);
+        Cable { address: arguments.cable_address.unwrap_or(usual.address), ..usual }
+    });
+    let options = Options {
+        cluster_file: arguments.file,
+        passphrase,
+        work_dir: arguments.work,
+        listen: Listen::inherited_or(arguments.listen)?,
+        image_dir: arguments.image,
+        cable,
+        interfaces: arguments.interfaces,
+        image_url: arguments.image_url,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(cairn_manager::run(options)).context("the manager stopped")
+}

@@ -1,0 +1,104 @@
+//! What a person sees of long work: bars on a terminal, plain lines in a pipe.
+
+use cairn_manager::api::{NodeStatus, Status};
+use cairn_workflow::RowState;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+/// One line per node, and what happened above it.
+pub struct Board {
+    started: Instant,
+    bars: Option<MultiProgress>,
+    lines: BTreeMap<String, (String, Option<ProgressBar>)>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Board {
+    pub fn new() -> Self {
+        let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
+        Self { started: Instant::now(), bars, lines: BTreeMap::new() }
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Something that happened once.
+    pub fn say(&self, text: &str) {
+        let line = format!("[{:6.1} s] {text}", self.started.elapsed().as_secs_f64());
+        match &self.bars {
+            Some(bars) => {
+                let _ = bars.println(line);
+            }
+            None => println!("{line}"),
+        }
+    }
+
+    /// Shows what changed since the last time.
+    pub fn show(&mut self, status: &Status) {
+        for node in &status.nodes {
+            self.show_node(node);
+        }
+    }
+
+    fn show_node(&mut self, node: &NodeStatus) {
+        let (text, progress) = summary(node);
+        let known = self.lines.get(&node.name).map(|(text, _)| text.as_str());
+        let changed = known != Some(text.as_str());
+        let bar = match self.lines.remove(&node.name) {
+            Some((_, bar)) => bar,
+            None => self.bars.as_ref().map(|bars| bars.add(new_bar(&node.name))),
+        };
+        if let Some(bar) = &bar {
+            let (done, total) = progress.unwrap_or((0, 0));
+            bar.set_length(total);
+            bar.set_position(done);
+            bar.set_message(text.clone());
+            bar.tick();
+        } else if changed {
+            self.say(&format!("{}: {text}", node.name));
+        }
+        self.lines.insert(node.name.clone(), (text, bar));
+    }
+
+    /// Leaves the last state on the terminal.
+    pub fn end(&self) {
+        for (_, bar) in self.lines.values() {
+            if let Some(bar) = bar {
+                bar.abandon();
+            }
+        }
+    }
+}
+
+fn new_bar(name: &str) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{spinner} {prefix:12} {msg} {bytes}/{total_bytes}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_prefix(name.to_owned());
+    bar
+}
+
+/// The phase, and the step that runs.
+fn summary(node: &NodeStatus) -> (String, Option<(u64, u64)>) {
+    let rows = node.job.iter().flat_map(|job| &job.rows);
+    let current = rows.filter(|row| matches!(row.state, RowState::Running | RowState::Failed)).next_back();
+    let mut text = node.phase.to_string();
+    if let Some(row) = current {
+        text.push_str(&format!(" - {}", row.title));
+        if let Some(note) = &row.note {
+            text.push_str(&format!(" ({note})"));
+        }
+    }
+    for condition in &node.conditions {
+        text.push_str(&format!("; {}", condition.message));
+    }
+    (text, current.and_then(|row| row.progress))
+}
