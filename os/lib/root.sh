@@ -14,6 +14,8 @@ root_build() {
     copy_overlay "$os/tree/both" "$tree"
     copy_overlay "$os/tree/root" "$tree"
     enable_units root "$tree"
+    # There is no fstab; in the initrd this is what finds root= on the command line.
+    rm "$tree/usr/lib/systemd/system-generators/systemd-fstab-generator"
     install -m 755 "$agent" "$tree/usr/bin/cairn-agent"
     install -D -m 644 "$base/packages.txt" "$tree/usr/share/cairn/packages.txt"
     # Mount points of what a node owns: filled by the initrd from the data partition.

@@ -20,6 +20,9 @@ base_trim() {
         "$tree"/etc/iscsi/initiatorname.iscsi "$tree"/etc/nvme/{hostid,hostnqn}
     find "$tree/etc/systemd/system" -mindepth 1 -delete
     trim_systemd "$tree"
+    find "$tree/usr/lib/tmpfiles.d" -type f ! -name systemd.conf ! -name systemd-tmp.conf ! -name tmp.conf \
+        ! -name var.conf ! -name static-nodes-permissions.conf -delete
+    find "$tree/usr/lib/systemd/network" -type f ! -name '*.link' -delete
     # What / has to have as empty mount points; everything else is made on the data partition.
     rm -rf "$tree"/{var,boot,home,media,srv,tmp,run,dev,proc,sys,root}
     mkdir -p "$tree"/{var,tmp,run,dev,proc,sys,root,efi}
@@ -48,7 +51,8 @@ trim_systemd() {
         rm -f "$generators/systemd-$name-generator"
     done
     rm -f "$units"/{debug-shell,getty@,serial-getty@,console-getty,container-getty@,getty-static}.service \
-        "$units"/{emergency,rescue,quotaon,quotacheck}.service "$units"/systemd-{bsod,logind,firstboot}.service
+        "$units"/{emergency,rescue,quotaon,quotacheck}.service "$units"/systemd-{bsod,logind,firstboot}.service \
+        "$units"/systemd-{networkd-persistent-storage,udev-load-credentials}.service
     rm -rf "$units"/{multi-user,sysinit,timers,sockets,local-fs,getty,graphical,rescue,initrd,initrd-root-device}.target.wants \
         "$units"/*.target.requires
 }
