@@ -1,6 +1,8 @@
 //! The server on a real wire, with real clients, in network namespaces of its own. Needs root, iproute2,
 //! busybox, curl, dnsmasq and atftp.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // in helpers of tests, where Clippy does not see the test
+
 #[path = "common/mod.rs"]
 mod common;
 
@@ -147,7 +149,7 @@ fn the_server_does_not_start_beside_another_one_and_names_it() {
     let (cable, folder) = (Cable::new("beside"), small_folder());
     let router = cable.router();
     router.until("DHCP").unwrap();
-    let (fine, said) = cable.netbootd(folder.path(), &["--wait", "5"]).to_the_end();
+    let (fine, said) = cable.netbootd(folder.path(), &["--wait", "5"]).wait_to_end();
     assert!(!fine && !said.contains("\"running\""), "{said}");
     assert!(said.contains("another DHCP server, 192.168.1.1 (") && said.contains("on eth0"), "{said}");
     assert!(!cable.server_addresses().contains(SERVER), "nothing is left on the interface");
@@ -161,7 +163,7 @@ fn the_server_stops_when_another_one_appears_and_is_found_by_the_probe() {
     let _router = cable.router();
     let stopped = server.until("\"what\":\"stopped\"").unwrap();
     assert!(stopped.contains("192.168.1.1") && stopped.contains("has appeared on eth0"), "{stopped}");
-    assert!(!server.to_the_end().0);
+    assert!(!server.wait_to_end().0);
     assert!(!cable.server_addresses().contains(SERVER));
 }
 
@@ -205,7 +207,7 @@ fn a_port_that_is_taken_is_named_in_the_error() {
     let (cable, folder) = (Cable::new("taken"), small_folder());
     let first = cable.netbootd(folder.path(), &QUICK);
     first.until("running").unwrap();
-    let (fine, said) = cable.netbootd(folder.path(), &QUICK).to_the_end();
+    let (fine, said) = cable.netbootd(folder.path(), &QUICK).wait_to_end();
     assert!(!fine && said.contains("UDP port 67 (DHCP) on eth0"), "{said}");
     first.stop();
 }

@@ -153,7 +153,7 @@ impl Daemon {
     }
 
     /// Everything that it says until it ends by itself.
-    pub fn to_the_end(mut self) -> (bool, String) {
+    pub fn wait_to_end(mut self) -> (bool, String) {
         let said: Vec<String> = self.lines.iter().collect();
         (self.child.wait().unwrap().success(), said.join("\n"))
     }

@@ -1,0 +1,26 @@
+//! Any bytes on the DHCP port, answered as if they came from a client, and overheard as if from a server.
+
+#![no_main]
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use cairn_netboot::dhcp::{Leases, Outcome, Packet, Scene, answer};
+use cairn_netboot::{BootAnswer, Files, Mac, MachineRequest, OwnCable};
+use libfuzzer_sys::fuzz_target;
+
+const OURS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = cairn_netboot::probe::server_in(bytes, OURS);
+    let Ok(packet) = Packet::parse(bytes) else { return };
+    let cable = OwnCable::slash24(OURS);
+    let mut leases = Leases::new(cable.first, cable.last);
+    let files = Files::new().with("cairn.efi", "/nowhere");
+    let scene = Scene { cable, own_mac: Mac([2; 6]), files, http_port: 4280 };
+    let policy = |_: &MachineRequest| BootAnswer::Discover("cairn.efi".to_owned());
+    if let Outcome::Answer(answer) = answer(&scene, &mut leases, &policy, &packet, Duration::ZERO) {
+        assert!(answer.bytes.len() <= 1472, "an answer has to fit one frame");
+        assert!(answer.to.ip().is_broadcast() || scene.cable.contains(*answer.to.ip()));
+    }
+});
