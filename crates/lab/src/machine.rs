@@ -90,7 +90,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Asks the machine to shut down, as a short press of its power button does, and waits until it is off.
+    /// Asks the machine to shut down, as a short press of its power button does, and waits until it is off. A system
+    /// in which nobody minds the button stays on.
     pub fn power_off(&self, patience: Duration) -> Result<(), LabError> {
         if !self.is_on() {
             return Ok(());
@@ -220,6 +221,11 @@ impl<'a> Machine<'a> {
         console::length(&self.dir())
     }
 
+    /// The file to which everything that the console says is appended.
+    pub fn console_log(&self) -> PathBuf {
+        self.dir().join(arguments::CONSOLE_LOG)
+    }
+
     pub fn console_since(&self, offset: u64) -> Result<Vec<u8>, LabError> {
         console::since(&self.dir(), offset)
     }
@@ -248,7 +254,9 @@ impl<'a> Machine<'a> {
         console::attach(&self.dir()).map_err(LabError::file("attach to", path))
     }
 
-    /// Runs a command inside and waits for its end. Only a machine that was made with `exec` has this way in.
+    /// Runs a command inside, as root, and waits for its end. Only a machine that was made with `exec` has this way
+    /// in; it answers early in the boot of the installed system, and never in an initrd. What switches the machine off
+    /// cuts this way too: use `systemctl --no-block poweroff`.
     pub fn exec(&self, argv: &[&str], limits: ExecLimits) -> Result<ExecOutput, LabError> {
         if !self.state()?.spec.exec {
             return Err(ExecError::NotInjected { machine: self.name.clone() }.into());

@@ -22,8 +22,9 @@ pub struct Subnet {
 }
 
 pub(crate) fn add_bridge(namespace: &Namespace, name: &str) -> Result<(), CommandError> {
-    // No spanning tree and no delay: a port forwards at once, as a home switch does.
-    namespace.ip(&["link", "add", name, "type", "bridge", "stp_state", "0", "forward_delay", "0"])?;
+    // No spanning tree, no delay, multicast to everybody: as a home switch does it.
+    let plain = ["stp_state", "0", "forward_delay", "0", "mcast_snooping", "0"];
+    namespace.ip(&[["link", "add", name, "type", "bridge"].as_slice(), &plain].concat())?;
     namespace.ip(&["link", "set", name, "up"])?;
     Ok(())
 }

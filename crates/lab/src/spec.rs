@@ -39,10 +39,12 @@ pub struct MachineSpec {
     pub name: String,
     pub kind: MachineKind,
     pub memory_mib: u32,
+    /// On a host without hardware virtualisation one is best: two took a third more of the host's time to boot.
     pub cpus: u32,
     /// QEMU's `-cpu`, for instance `max` or `max,aes=off`.
     pub cpu: String,
     /// Where the clock stands at power-on, as QEMU's `-rtc base=` takes it, for instance `1970-01-01`. `None`: now.
+    /// systemd moves a clock that stands before its own release to that release.
     pub rtc_base: Option<String>,
     /// In boot order.
     pub disks: Vec<DiskSpec>,
