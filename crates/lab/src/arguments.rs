@@ -20,6 +20,7 @@ pub const NIC: &str = "nic0";
 pub const HOT_PORTS: usize = 4;
 
 /// Translated code per machine; QEMU's own default of up to 1 GiB each is too much for several machines on one host.
+/// Measured: a boot takes the same processor time with 64, and with one thread or several, within the noise.
 const TCG_CACHE_MIB: u32 = 256;
 
 /// How a machine begins.
