@@ -246,7 +246,7 @@ impl Parts {
             server = self.dhcp(&broadcast, &own, &questions) => self.foreign(server),
             ended = self.watch(link, &questions) => match ended {
                 Ok(server) => self.foreign(server),
-                Err(error) => failed("the search for other DHCP servers", Err(error)),
+                Err(error) => failed("the network interface", Err(error)),
             },
             ended = tftp.serve() => failed("TFTP", ended),
             ended = http.serve() => failed("HTTP", ended),
@@ -324,6 +324,7 @@ impl Parts {
                 () = async { sleep_until(allowed).await; questions.notified().await } => {}
             }
             if Instant::now() >= next {
+                link::mac_of(&self.config.interface).map_err(io::Error::other)?;
                 // A cable that is unplugged for a while must not end the server.
                 if let Err(error) = link.renew().await {
                     tracing::warn!(%error, "the address could not be prolonged");
