@@ -1,0 +1,25 @@
+//! The HTTP API: its types, which the command line reads too, and its routes.
+//!
+//! Everything below `/api/v1` speaks JSON; errors are `application/problem+json` (RFC 9457). A request
+//! carries the session token as `Authorization: Bearer`, or the cookie that `/login` gave a browser.
+
+mod auth;
+mod events;
+mod machines;
+mod nodes;
+mod problem;
+mod routes;
+mod types;
+
+pub(crate) use auth::{SESSION_COOKIE, Session};
+pub(crate) use machines::give;
+pub(crate) use nodes::{cluster_file, medium, power_off, restart};
+pub use problem::Problem;
+pub(crate) use routes::{Shared, router};
+pub use types::{
+    ApproveRequest, ApproveResponse, ClusterStatus, EtcdMemberStatus, EtcdStatus, EventMessage, JobStatus,
+    MachineStatus, MediumRequest, NetworkStatus, NodeStatus, Status,
+};
+
+#[cfg(test)]
+mod tests;

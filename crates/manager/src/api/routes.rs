@@ -1,0 +1,44 @@
+//! Which path does what.
+
+use super::{Session, auth, events, machines, nodes};
+use crate::core::Core;
+use crate::web;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header;
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// No request of ours comes near this.
+const MOST_BODY: usize = 64 * 1024;
+
+#[derive(Clone)]
+pub struct Shared {
+    pub core: Arc<Core>,
+    /// Where the manager listens.
+    pub bound: SocketAddr,
+}
+
+pub fn router(core: Arc<Core>, bound: SocketAddr) -> Router {
+    let shared = Shared { core, bound };
+    Router::new()
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/events", get(events::events))
+        .route("/api/v1/cluster-file", get(nodes::cluster_file))
+        .route("/api/v1/machines/{id}/approve", post(machines::approve))
+        .route("/api/v1/nodes/{name}/medium", post(nodes::medium))
+        .route("/api/v1/nodes/{name}/restart", post(nodes::restart))
+        .route("/api/v1/nodes/{name}/poweroff", post(nodes::power_off))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .merge(web::router())
+        .layer(DefaultBodyLimit::max(MOST_BODY))
+        .layer(from_fn_with_state(shared.clone(), auth::own_host_only))
+        .with_state(shared)
+}
+
+async fn status(_: Session, State(shared): State<Shared>) -> impl IntoResponse {
+    ([(header::CACHE_CONTROL, "no-store")], Json(shared.core.status()))
+}

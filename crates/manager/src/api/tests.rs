@@ -1,0 +1,213 @@
+//! Who may ask what, tried on the whole router.
+
+use crate::api::{Problem, Status, router};
+use crate::simulation::{Lab, new_file};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::request::Builder;
+use axum::http::{Request, StatusCode, header};
+use axum::response::Response;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tower::ServiceExt as _;
+
+const HOST: &str = "127.0.0.1:4200";
+
+struct Site {
+    lab: Lab,
+    router: Router,
+    folder: tempfile::TempDir,
+}
+
+impl Site {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        new_file(folder.path());
+        let lab = Lab::start(folder.path(), "work");
+        let bound: SocketAddr = HOST.parse().unwrap();
+        Self { router: router(Arc::clone(&lab.core), bound), lab, folder }
+    }
+
+    async fn send(&self, request: Builder, body: &str) -> Response {
+        self.router.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap()
+    }
+
+    fn bearer(&self) -> String {
+        format!("Bearer {}", self.lab.core.token.expose())
+    }
+
+    fn cookie(&self) -> String {
+        format!("other=1; cairn_session={}", self.lab.core.token.cookie())
+    }
+}
+
+fn get(path: &str) -> Builder {
+    Request::get(path).header(header::HOST, HOST)
+}
+
+fn post(path: &str) -> Builder {
+    Request::post(path).header(header::HOST, HOST)
+}
+
+async fn text(response: Response) -> String {
+    String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn without_the_token_nothing_is_read_or_changed() {
+    let site = Site::new();
+    let closed = ["/api/v1/status", "/api/v1/events", "/api/v1/cluster-file", "/fragment", "/cluster-file"];
+    for path in closed {
+        assert_eq!(site.send(get(path), "").await.status(), StatusCode::UNAUTHORIZED, "{path}");
+        let wrong = get(path).header(header::AUTHORIZATION, "Bearer 0000");
+        assert_eq!(site.send(wrong, "").await.status(), StatusCode::UNAUTHORIZED, "{path}");
+        let wrong =
+            get(path).header(header::COOKIE, format!("cairn_session={}", site.lab.core.token.expose()));
+        assert_eq!(site.send(wrong, "").await.status(), StatusCode::UNAUTHORIZED, "{path}");
+    }
+    let changes = [
+        "/api/v1/machines/x/approve",
+        "/api/v1/nodes/etcd-1/medium",
+        "/api/v1/nodes/etcd-1/restart",
+        "/api/v1/nodes/etcd-1/poweroff",
+        "/machines/x/approve",
+        "/nodes/etcd-1/medium",
+        "/nodes/etcd-1/restart",
+        "/logout",
+    ];
+    for path in changes {
+        assert_eq!(site.send(post(path), "").await.status(), StatusCode::UNAUTHORIZED, "{path}");
+    }
+    for path in ["/healthz", "/login"] {
+        assert_eq!(site.send(get(path), "").await.status(), StatusCode::OK, "{path}");
+    }
+    assert_eq!(site.send(get("/"), "").await.status(), StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn the_status_is_read_with_the_token() {
+    let site = Site::new();
+    let answer = site.send(get("/api/v1/status").header(header::AUTHORIZATION, site.bearer()), "").await;
+    let status: Status = serde_json::from_str(&text(answer).await).unwrap();
+    assert_eq!((status.cluster.name.as_str(), status.nodes.len(), status.healthy), ("home", 2, false));
+}
+
+#[tokio::test]
+async fn a_request_for_another_host_is_refused_whatever_it_carries() {
+    let site = Site::new();
+    for host in ["evil.example:4200", "192.168.1.2", ""] {
+        let request = Request::get("/api/v1/status")
+            .header(header::HOST, host)
+            .header(header::AUTHORIZATION, site.bearer());
+        let answer = site.send(request, "").await;
+        assert_eq!(answer.status(), StatusCode::MISDIRECTED_REQUEST, "{host}");
+        let problem: Problem = serde_json::from_str(&text(answer).await).unwrap();
+        assert_eq!(problem.kind, "cairn:foreign-host");
+    }
+}
+
+#[tokio::test]
+async fn another_sites_page_cannot_use_the_browsers_session() {
+    let site = Site::new();
+    let request = |origin: Option<&str>| {
+        let request = post("/api/v1/nodes/etcd-1/restart").header(header::COOKIE, site.cookie());
+        match origin {
+            Some(origin) => request.header(header::ORIGIN, origin),
+            None => request,
+        }
+    };
+    for origin in [Some("http://evil.example"), Some("null"), Some("http://127.0.0.1:9999"), None] {
+        assert_eq!(site.send(request(origin), "").await.status(), StatusCode::FORBIDDEN, "{origin:?}");
+    }
+    let own = site.send(request(Some("http://127.0.0.1:4200")), "").await;
+    assert_eq!(own.status(), StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn logging_in_gives_a_cookie_that_opens_the_page() {
+    let site = Site::new();
+    let form = |token: &str| format!("token={token}");
+    let login = || post("/login").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let wrong = site.send(login(), &form("abc")).await;
+    assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED);
+    assert!(!wrong.headers().contains_key(header::SET_COOKIE));
+    let right = site.send(login(), &form(site.lab.core.token.expose())).await;
+    assert_eq!(right.status(), StatusCode::SEE_OTHER);
+    let cookie = right.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"));
+    assert!(!cookie.contains(site.lab.core.token.expose()));
+    let value = cookie.split(';').next().unwrap().to_owned();
+    let page = site.send(get("/").header(header::COOKIE, value), "").await;
+    assert_eq!(page.status(), StatusCode::OK);
+    let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'"));
+    let page = text(page).await;
+    assert!(page.contains("etcd-1"));
+    // what the page refers to is there
+    for reference in page.split("=\"/assets/").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert_eq!(site.send(get(&format!("/assets/{reference}")), "").await.status(), StatusCode::OK);
+    }
+    assert_eq!(site.send(get("/assets/style.css"), "").await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn errors_are_problems_in_words() {
+    let site = Site::new();
+    let request = |path: &str| {
+        post(path)
+            .header(header::AUTHORIZATION, site.bearer())
+            .header(header::CONTENT_TYPE, "application/json")
+    };
+    let cases = [
+        ("/api/v1/machines/x/approve", r#"{"code":"1"}"#, "cairn:no-such-machine"),
+        ("/api/v1/machines/x/approve", r#"{"kode":"1"}"#, "cairn:bad-request"),
+        ("/api/v1/nodes/nobody/medium", "", "cairn:no-such-node"),
+        ("/api/v1/nodes/etcd-1/medium", r#"{"valid_seconds":99999999999}"#, "cairn:bad-request"),
+        ("/api/v1/nodes/etcd-1/medium", "{", "cairn:bad-request"),
+        ("/api/v1/nodes/A%20B/restart", "", "cairn:no-such-node"),
+        ("/api/v1/nodes/etcd-1/restart", "", "cairn:unreachable"),
+    ];
+    for (path, body, kind) in cases {
+        let answer = site.send(request(path), body).await;
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json", "{path}");
+        let problem: Problem = serde_json::from_str(&text(answer).await).unwrap();
+        assert_eq!(problem.kind, kind, "{path} {body}");
+    }
+}
+
+#[tokio::test]
+async fn the_cluster_file_is_given_sealed() {
+    let site = Site::new();
+    let answer =
+        site.send(get("/api/v1/cluster-file").header(header::AUTHORIZATION, site.bearer()), "").await;
+    assert!(text(answer).await.starts_with("# Cairn cluster file"));
+}
+
+#[tokio::test]
+async fn a_medium_carries_a_join_key_that_the_journal_knows() {
+    use cairn_layout::{Esp, SectorSize};
+    use sha2::{Digest as _, Sha256};
+    let site = Site::new();
+    let image = site.folder.path().join("image");
+    let mut files = Vec::new();
+    for name in crate::image::FILES {
+        let body = vec![b'x'; 8192];
+        std::fs::write(image.join(name), &body).unwrap();
+        let sha256 = hex::encode(Sha256::digest(&body));
+        files.push(format!(r#""{name}":{{"size":8192,"sha256":"{sha256}"}}"#));
+    }
+    let hash = "ab".repeat(32);
+    let files = files.join(",");
+    let manifest = format!(r#"{{"version":"0.1.0+abababab","root_hash":"{hash}","files":{{{files}}}}}"#);
+    std::fs::write(image.join("manifest.json"), manifest).unwrap();
+
+    let name = "etcd-1".parse().unwrap();
+    let prepared = crate::media::prepare(&site.lab.core, &name, None).await.unwrap();
+    let mut file = prepared.file.into_std().await;
+    assert_eq!(file.metadata().unwrap().len(), prepared.length);
+    let mut esp = Esp::open(&mut file, SectorSize::B512).unwrap();
+    let join = esp.read("cairn/join.json").unwrap().unwrap();
+    let material: cairn_vault::join::JoinMaterial = serde_json::from_slice(&join).unwrap();
+    assert_eq!(material.terms.node, name);
+    assert!(site.lab.core.book.journal(|journal| journal.media.contains_key(&material.terms.key_id)));
+}

@@ -1,0 +1,151 @@
+//! What goes over the API. All of it is read back by `cairn` and by scripts.
+
+use cairn_model::cluster::Role;
+use cairn_model::inventory::Inventory;
+use cairn_model::phase::{Condition, Phase};
+use cairn_workflow::{Event, Row};
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+
+/// `GET /api/v1/status`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub cluster: ClusterStatus,
+    /// Every place of the cluster file, in its order.
+    pub nodes: Vec<NodeStatus>,
+    /// Machines that are no node (yet).
+    pub machines: Vec<MachineStatus>,
+    pub etcd: EtcdStatus,
+    pub network: NetworkStatus,
+    pub healthy: bool,
+    /// One sentence each; empty when healthy.
+    pub unhealthy_because: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    pub name: String,
+    /// Of the cluster file.
+    pub generation: u64,
+    /// The manager's fixed address.
+    pub manager_address: Option<Ipv4Addr>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    pub name: String,
+    pub role: Role,
+    pub phase: Phase,
+    pub conditions: Vec<Condition>,
+    /// Its fixed cluster address.
+    pub address: Ipv4Addr,
+    /// A machine has taken the place.
+    pub enrolled: bool,
+    pub encrypted: bool,
+    pub unlocked: bool,
+    /// Bytes.
+    pub memory_used: u64,
+    /// Bytes that the agent itself occupies.
+    pub agent_resident: u64,
+    /// Of the node image.
+    pub version: Option<String>,
+    pub job: Option<JobStatus>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobStatus {
+    /// `install` or `unlock`.
+    pub job: String,
+    pub rows: Vec<Row>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineStatus {
+    /// The fingerprint of its key: what it is approved by.
+    pub id: String,
+    /// The beginning of the fingerprint, as its console shows it too.
+    pub short_id: String,
+    pub phase: Phase,
+    /// The node that it says it is.
+    pub claims: Option<String>,
+    /// To be compared with the machine's console.
+    pub code: Option<String>,
+    /// The owner has approved it.
+    pub approved: bool,
+    pub inventory: Option<Inventory>,
+    /// Vendor and model in one line.
+    pub product: String,
+    /// The free place that suits it.
+    pub suggested: Option<String>,
+    /// Why it gets nothing, or why the last attempt failed.
+    pub refused: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EtcdStatus {
+    /// One for each etcd node of the cluster file; empty while none runs.
+    pub members: Vec<EtcdMemberStatus>,
+    /// How many are healthy.
+    pub healthy: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EtcdMemberStatus {
+    pub name: String,
+    pub id: Option<String>,
+    pub peer_url: Option<String>,
+    pub healthy: bool,
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkStatus {
+    /// `own_cable` (network boot) or `none`.
+    pub mode: String,
+    /// `off`, `starting`, `running` or `refused`.
+    pub state: String,
+    /// One sentence.
+    pub message: String,
+    /// Why the manager's cluster address is not where it should be.
+    pub address_error: Option<String>,
+}
+
+/// `POST /api/v1/machines/{id}/approve`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApproveRequest {
+    /// As the machine's console shows it.
+    pub code: String,
+    /// A free place; the suggested one when left out.
+    #[serde(default)]
+    pub node: Option<String>,
+    /// The stable id of the disk to install on; may be left out when only one would do.
+    #[serde(default)]
+    pub disk: Option<String>,
+    /// What is on that disk may go.
+    #[serde(default)]
+    pub wipe: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApproveResponse {
+    pub node: String,
+    pub disk: String,
+}
+
+/// `POST /api/v1/nodes/{name}/medium`; answered with the raw disk image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MediumRequest {
+    /// Seconds for which its join key is good, 7 days when left out.
+    #[serde(default)]
+    pub valid_seconds: Option<u64>,
+}
+
+/// The data of a server-sent event `job` of `GET /api/v1/events`; its id is the number to resume after.
+/// An event `status` says that `GET /api/v1/status` has something new.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventMessage {
+    pub node: String,
+    pub event: Event,
+}

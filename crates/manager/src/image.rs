@@ -1,0 +1,66 @@
+//! The node image's folder and what its manifest says.
+
+use cairn_wire::message::{ImageFile, ImageSource};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub const UKI: &str = "cairn.efi";
+pub const BOOT_LOADER: &str = "systemd-bootx64.efi";
+pub const ROOT: &str = "root.erofs";
+pub const VERITY: &str = "root.verity";
+pub const FILES: [&str; 4] = [UKI, BOOT_LOADER, ROOT, VERITY];
+
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    #[error("the node image's manifest {} can't be read; build the image with os/build, or name its folder with --image", .0.display())]
+    Read(PathBuf, #[source] std::io::Error),
+    #[error("the node image's manifest {} is damaged; build the image again", .0.display())]
+    Damaged(PathBuf, #[source] serde_json::Error),
+    #[error("the node image's manifest names no file '{0}'; build the image again")]
+    Missing(&'static str),
+}
+
+/// `manifest.json`, as `os/build` writes it.
+#[derive(Debug, Deserialize)]
+pub struct Manifest {
+    pub version: String,
+    pub root_hash: String,
+    pub files: BTreeMap<String, Entry>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Entry {
+    pub size: u64,
+    pub sha256: String,
+}
+
+impl Manifest {
+    /// Read at each use: the image may be built again while the manager runs.
+    pub fn load(folder: &Path) -> Result<Self, ImageError> {
+        let path = folder.join("manifest.json");
+        let bytes = std::fs::read(&path).map_err(|error| ImageError::Read(path.clone(), error))?;
+        serde_json::from_slice(&bytes).map_err(|error| ImageError::Damaged(path, error))
+    }
+
+    pub fn file(&self, name: &'static str) -> Result<&Entry, ImageError> {
+        self.files.get(name).ok_or(ImageError::Missing(name))
+    }
+
+    /// Where a machine fetches it from, below this URL.
+    pub fn source(&self, base: &str) -> Result<ImageSource, ImageError> {
+        let file = |name| -> Result<ImageFile, ImageError> {
+            let Entry { size, sha256 } = self.file(name)?;
+            let url = format!("{}/{name}", base.trim_end_matches('/'));
+            Ok(ImageFile { url, size: *size, sha256: sha256.clone() })
+        };
+        Ok(ImageSource {
+            version: self.version.clone(),
+            root_hash: self.root_hash.clone(),
+            boot_loader: file(BOOT_LOADER)?,
+            uki: file(UKI)?,
+            root: file(ROOT)?,
+            verity: file(VERITY)?,
+        })
+    }
+}

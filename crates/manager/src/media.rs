@@ -1,0 +1,130 @@
+//! Prepared media: a disk image that boots, joins once, and is one node and no other.
+
+use crate::book::BookError;
+use crate::core::{Core, unix_now};
+use crate::image::{BOOT_LOADER, ImageError, Manifest, ROOT, UKI, VERITY};
+use crate::journal::{JournalError, Medium};
+use axum::http::StatusCode;
+use cairn_layout::install::{Root, Source, medium_bytes};
+use cairn_layout::{Arch, InstallError, Layout, Payload, SectorSize, Seed, SyncedFile, install};
+use cairn_model::cluster::Name;
+use cairn_vault::IssueError;
+use std::fs::File;
+use std::io::{self, Seek as _};
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// How long a join key is good unless asked otherwise: a weekend to write the card, and some.
+const VALID: u64 = 7 * 24 * 60 * 60;
+const LONGEST: u64 = 90 * 24 * 60 * 60;
+
+#[derive(Debug, thiserror::Error)]
+pub enum MediaError {
+    #[error("the cluster has no node '{0}'")]
+    NoSuchNode(Name),
+    #[error("a machine has taken the place of '{0}' already; remove that node first")]
+    PlaceTaken(Name),
+    #[error("a join key is good for at most 90 days")]
+    TooLong,
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error("the node image's file {} can't be read; build the image again", .0.display())]
+    File(PathBuf, #[source] io::Error),
+    #[error("the root hash in the node image's manifest is none; build the image again")]
+    RootHash,
+    #[error("the join key could not be made")]
+    Issue(#[from] IssueError),
+    #[error("the join key could not be written as JSON")]
+    Json(#[from] serde_json::Error),
+    #[error("no room for the medium's image in {}", .0.display())]
+    Temporary(PathBuf, #[source] io::Error),
+    #[error("the medium's image could not be written")]
+    Install(#[from] InstallError),
+    #[error("the operating system gave no random numbers")]
+    Random(#[source] getrandom::Error),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Book(#[from] BookError),
+    #[error("writing the medium's image ended unexpectedly")]
+    Join(#[from] tokio::task::JoinError),
+}
+
+impl MediaError {
+    pub fn kind(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::NoSuchNode(_) => (StatusCode::NOT_FOUND, "no-such-node"),
+            Self::PlaceTaken(_) => (StatusCode::CONFLICT, "place-taken"),
+            Self::TooLong => (StatusCode::UNPROCESSABLE_ENTITY, "bad-request"),
+            Self::Image(_) | Self::File(..) | Self::RootHash => (StatusCode::CONFLICT, "no-image"),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+}
+
+/// An image that goes with its last reader.
+pub struct Prepared {
+    pub file: tokio::fs::File,
+    pub length: u64,
+}
+
+pub async fn prepare(core: &Core, name: &Name, valid: Option<u64>) -> Result<Prepared, MediaError> {
+    let file = core.book.file();
+    let node = file.cluster().node(name).ok_or_else(|| MediaError::NoSuchNode(name.clone()))?;
+    if node.enrolled.is_some() {
+        return Err(MediaError::PlaceTaken(name.clone()));
+    }
+    let valid = valid.unwrap_or(VALID);
+    if valid > LONGEST {
+        return Err(MediaError::TooLong);
+    }
+    let (key_id, expires) = (Uuid::new_v4(), unix_now().saturating_add(valid));
+    let material = file.keyring().join_material(name, key_id, expires)?;
+    let join = Zeroizing::new(serde_json::to_vec(&material)?);
+    // known before it leaves, so that its use can be written down beside it
+    core.book.note(|journal| {
+        journal.media.insert(key_id, Medium { node: name.clone(), expires, used_by: None });
+    })?;
+    let (folder, work) = (core.image_dir.clone(), core.book.work().path().to_owned());
+    let (file, length) = tokio::task::spawn_blocking(move || write(&folder, &work, &join)).await??;
+    Ok(Prepared { file: tokio::fs::File::from_std(file), length })
+}
+
+/// Some 450 MB into a sparse file without a name: nothing is left of it, whatever happens.
+fn write(folder: &Path, work: &Path, join: &[u8]) -> Result<(File, u64), MediaError> {
+    let manifest = Manifest::load(folder)?;
+    let open = |name: &'static str| -> Result<(File, u64), MediaError> {
+        let path = folder.join(name);
+        let file = File::open(&path).map_err(|error| MediaError::File(path, error))?;
+        Ok((file, manifest.file(name)?.size))
+    };
+    let loader = folder.join(BOOT_LOADER);
+    let boot_loader = std::fs::read(&loader).map_err(|error| MediaError::File(loader, error))?;
+    let ((mut uki, uki_len), (mut root, root_len), (mut verity, verity_len)) =
+        (open(UKI)?, open(ROOT)?, open(VERITY)?);
+    let room = |error| MediaError::Temporary(work.to_owned(), error);
+    let image = tempfile::tempfile_in(work).map_err(room)?;
+    // SD cards and USB sticks have sectors of 512 bytes
+    let (sector, arch) = (SectorSize::B512, Arch::X86_64);
+    let length = medium_bytes(sector, arch);
+    image.set_len(length).map_err(room)?;
+    let mut seed = [0; 16];
+    getrandom::fill(&mut seed).map_err(MediaError::Random)?;
+    let payload = Payload {
+        version: &manifest.version,
+        boot_loader: &boot_loader,
+        uki: Source { reader: &mut uki, len: uki_len },
+        root: Root {
+            hash: manifest.root_hash.parse().map_err(|_| MediaError::RootHash)?,
+            root: Source { reader: &mut root, len: root_len },
+            verity: Source { reader: &mut verity, len: verity_len },
+        },
+        files: &[("cairn/join.json", join)],
+    };
+    let mut device = SyncedFile(image);
+    install::install(&mut device, &Layout::medium(sector, arch), &Seed(seed), payload, &mut |_| {})?;
+    let SyncedFile(mut image) = device;
+    image.rewind().map_err(room)?;
+    Ok((image, length))
+}

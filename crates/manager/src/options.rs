@@ -1,0 +1,99 @@
+//! What a manager is told at its start, and why it may not start.
+
+use crate::book::BookError;
+use crate::journal::JournalError;
+use crate::lineage::LineageError;
+use crate::workdir::WorkDirError;
+use cairn_vault::file::disk::DiskError;
+use cairn_vault::file::{OpenError, Passphrase};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+
+/// Everything that a manager needs to know.
+pub struct Options {
+    /// The owner's cluster file. It is read and never written.
+    pub cluster_file: PathBuf,
+    pub passphrase: Passphrase,
+    /// Holds the sealed working copy, the journal and the token; made when it is not there.
+    pub work_dir: PathBuf,
+    pub listen: Listen,
+    /// The node image with its `manifest.json`.
+    pub image_dir: PathBuf,
+    /// Serve network boot on a cable of our own.
+    pub cable: Option<Cable>,
+    /// Interfaces that are given the manager's cluster address.
+    pub interfaces: Vec<String>,
+    /// Where machines fetch the image from when not from the cable's own server, such as
+    /// `http://192.168.1.5:4280`.
+    pub image_url: Option<String>,
+}
+
+/// A cable or switch of the machines' own.
+#[derive(Clone, Debug)]
+pub struct Cable {
+    pub interface: String,
+    /// The manager's address on it; machines get addresses of the same /24.
+    pub address: Ipv4Addr,
+}
+
+impl Cable {
+    /// With the usual address: of a corner of 172.16.0.0/12 that neither routers nor Docker take.
+    pub fn new(interface: impl Into<String>) -> Self {
+        Self { interface: interface.into(), address: Ipv4Addr::new(172, 30, 77, 1) }
+    }
+}
+
+/// Where the page and the API are served.
+pub enum Listen {
+    Address(SocketAddr),
+    /// A socket that was opened by whoever started the manager.
+    Inherited(TcpListener),
+}
+
+impl Listen {
+    /// The port that the manager's page has unless told otherwise.
+    pub const DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4200);
+
+    /// The socket that systemd (or the lab) left at descriptor 3, else the address.
+    ///
+    /// # Errors
+    /// When a socket was announced that is no listening TCP socket.
+    pub fn inherited_or(address: SocketAddr) -> Result<Self, ManagerError> {
+        let mut inherited = listenfd::ListenFd::from_env();
+        Ok(match inherited.take_tcp_listener(0).map_err(ManagerError::Inherited)? {
+            Some(listener) => Self::Inherited(listener),
+            None => Self::Address(address),
+        })
+    }
+}
+
+/// Why a manager did not start or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ManagerError {
+    #[error(transparent)]
+    WorkDir(#[from] WorkDirError),
+    #[error(transparent)]
+    File(#[from] DiskError),
+    #[error("{} was not opened", .0.display())]
+    Open(PathBuf, #[source] OpenError),
+    #[error(transparent)]
+    Lineage(#[from] LineageError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Book(#[from] BookError),
+    #[error("the manager could not make its own certificate")]
+    Certificate(#[from] cairn_vault::IssueError),
+    #[error("the manager could not make a key")]
+    Key(#[from] cairn_vault::KeyError),
+    #[error("the manager's own certificate can't be used")]
+    Identity(#[from] cairn_wire::tls::IdentityError),
+    #[error("the socket that was handed over is no listening TCP socket")]
+    Inherited(#[source] std::io::Error),
+    #[error("can't listen on {0}; is another manager running? Choose another address with --listen")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    #[error("the page could not be served any more")]
+    Serve(#[source] std::io::Error),
+    #[error("a part of the manager ended unexpectedly")]
+    Join(#[from] tokio::task::JoinError),
+}

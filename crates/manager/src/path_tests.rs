@@ -1,0 +1,196 @@
+//! The whole path of a machine, with simulated agents: fresh, approved, enrolled, locked, unlocked, running.
+
+use crate::decide::tests::sample_disk;
+use crate::simulation::{Agent, Lab, enrolled_boot, journal, name, new_file, passphrase};
+use cairn_model::inventory::{Disk, DiskContent};
+use cairn_model::phase::Phase;
+use cairn_vault::file::disk;
+use cairn_wire::message::AgentState;
+use cairn_workflow::RowState;
+use uuid::Uuid;
+
+fn locked(node: String) -> AgentState {
+    AgentState::Locked { node }
+}
+
+fn running(node: String) -> AgentState {
+    AgentState::Running { node }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_machine_is_approved_installed_unlocked_and_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    new_file(folder.path());
+    let lab = Lab::start(folder.path(), "work");
+    let agent = Agent::blank(None);
+    let power = agent.power_on(&lab).await;
+
+    let machine = lab.until_code().await;
+    assert_eq!(machine.code, agent.code());
+    assert_eq!(lab.approve(&machine.id, "000-00x", "compute-1").unwrap_err().kind, "cairn:wrong-code");
+    assert!(!agent.has_anything());
+    let code = machine.code.unwrap();
+    assert_eq!(lab.approve(&machine.id, &code, "compute-1").unwrap().disk, "virtio-a");
+
+    agent.until(|state| matches!(state, AgentState::Installing { .. })).await;
+    // what the machine was given is in the sealed copy already
+    let copy = disk::load(&folder.path().join("work/cluster.cairn")).unwrap();
+    let copy = cairn_vault::file::ClusterFile::open(&copy, &passphrase()).unwrap();
+    let place = copy.cluster().node(&name("compute-1")).unwrap().enrolled.clone().unwrap();
+    assert!(place.boot == agent.boot.fingerprint() && place.node.is_some() && place.luks.is_some());
+
+    agent.finish_install();
+    lab.until_node("compute-1", Phase::Restarting).await;
+    power.cut(&lab);
+    agent.restart_into(locked);
+    let power = agent.power_on(&lab).await;
+    agent.until(|state| matches!(state, AgentState::Starting { .. })).await;
+    power.cut(&lab);
+    agent.restart_into(running);
+    let _power = agent.power_on(&lab).await;
+    let so = |status: &crate::api::Status| {
+        status.nodes.iter().any(|node| {
+            let done = |row: &cairn_workflow::Row| row.state == RowState::Done;
+            node.phase == Phase::Running && node.job.as_ref().is_some_and(|job| job.rows.iter().all(done))
+        })
+    };
+    let status = lab.until("every step is done", so).await;
+    let job = status.nodes[1].job.clone().unwrap();
+    assert_eq!((job.job.as_str(), job.rows.first().map(|row| row.id.as_str())), ("install", Some("approve")));
+    assert!(journal(folder.path(), "work").approvals.is_empty());
+    // the owner's own file was never touched
+    assert_eq!(disk::load(&folder.path().join("home.cairn")).unwrap().generation(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_not_blank_is_refused_in_words_and_nothing_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    new_file(folder.path());
+    let lab = Lab::start(folder.path(), "work");
+    let full = Disk { content: DiskContent::Holds("ext4 'photos'".into()), ..sample_disk("virtio-a") };
+    let agent = Agent::new(None, vec![full]);
+    let _power = agent.power_on(&lab).await;
+    let machine = lab.until_code().await;
+    let error = lab.approve(&machine.id, &machine.code.unwrap(), "compute-1").unwrap_err();
+    assert_eq!(error.kind, "cairn:choose-disk");
+    assert!(error.detail.contains("photos"), "{}", error.detail);
+    assert!(!agent.has_anything());
+    assert_eq!(agent.state(), AgentState::Fresh);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_wrong_codes_make_the_machine_show_another() {
+    let folder = tempfile::tempdir().unwrap();
+    new_file(folder.path());
+    let lab = Lab::start(folder.path(), "work");
+    let agent = Agent::blank(None);
+    let _power = agent.power_on(&lab).await;
+    let machine = lab.until_code().await;
+    for _ in 0..3 {
+        assert_eq!(lab.approve(&machine.id, "wrong", "compute-1").unwrap_err().kind, "cairn:wrong-code");
+    }
+    let old = machine.code.clone();
+    let another =
+        |status: &crate::api::Status| status.machines.iter().any(|m| m.code.is_some() && m.code != old);
+    lab.until("another code", another).await;
+    assert_ne!(agent.code(), machine.code);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prepared_medium_joins_without_an_approval_and_only_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = new_file(folder.path());
+    let material = |expires| file.keyring().join_material(&name("etcd-1"), Uuid::new_v4(), expires).unwrap();
+    let lab = Lab::start(folder.path(), "work");
+
+    let late = Agent::blank(Some(material(1)));
+    let power = late.power_on(&lab).await;
+    let refused = |words: &'static str| {
+        move |status: &crate::api::Status| {
+            status.machines.iter().any(|m| m.refused.as_ref().is_some_and(|reason| reason.contains(words)))
+        }
+    };
+    lab.until("an expired key is refused", refused("has expired")).await;
+    assert!(!late.has_anything());
+    power.cut(&lab);
+
+    let medium = material(u64::MAX);
+    let agent = Agent::blank(Some(medium.clone()));
+    let power = agent.power_on(&lab).await;
+    agent.until(|state| matches!(state, AgentState::Installing { .. })).await;
+    assert_eq!(enrolled_boot(&lab.core.book, "etcd-1"), Some(agent.boot.fingerprint()));
+    agent.finish_install();
+    lab.until_node("etcd-1", Phase::Restarting).await;
+    lab.until("the end of the installation is known", |_| {
+        lab.core.book.journal(|journal| journal.approvals.values().all(|approval| approval.installed))
+    })
+    .await;
+    power.cut(&lab);
+
+    let copy = Agent::blank(Some(medium));
+    let _power = copy.power_on(&lab).await;
+    lab.until("a used key is refused", refused("was used by another machine")).await;
+    assert!(!copy.has_anything());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manager_that_was_killed_goes_on_with_the_same_working_directory_and_with_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    new_file(folder.path());
+    let lab = Lab::start(folder.path(), "work");
+    let agent = Agent::blank(None);
+    let power = agent.power_on(&lab).await;
+    let machine = lab.until_code().await;
+    lab.approve(&machine.id, &machine.code.unwrap(), "compute-1").unwrap();
+    agent.until(|state| matches!(state, AgentState::Installing { .. })).await;
+    power.cut(&lab);
+    lab.kill().await;
+
+    // in the middle of the installation, with the same directory
+    let lab = Lab::start(folder.path(), "work");
+    let power = agent.power_on(&lab).await;
+    agent.finish_install();
+    let finished = |status: &crate::api::Status| {
+        let job = status.nodes[1].job.as_ref();
+        job.is_some_and(|job| job.rows.iter().filter(|row| row.state == RowState::Done).count() >= 4)
+    };
+    lab.until("the installation is followed again", finished).await;
+    power.cut(&lab);
+    lab.kill().await;
+
+    // locked, with an empty directory and the day-one file
+    let lab = Lab::start(folder.path(), "empty");
+    assert_eq!(enrolled_boot(&lab.core.book, "compute-1"), None);
+    agent.restart_into(locked);
+    let power = agent.power_on(&lab).await;
+    agent.until(|state| matches!(state, AgentState::Starting { .. })).await;
+    assert_eq!(enrolled_boot(&lab.core.book, "compute-1"), Some(agent.boot.fingerprint()));
+    power.cut(&lab);
+    lab.kill().await;
+
+    // running, with another empty directory
+    let lab = Lab::start(folder.path(), "empty-again");
+    agent.restart_into(running);
+    let _power = agent.power_on(&lab).await;
+    agent.until_configured().await;
+    let file = lab.core.book.file();
+    assert!(file.cluster().node(&name("compute-1")).unwrap().enrolled.as_ref().unwrap().node.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installation_that_this_cluster_did_not_order_is_not_taken_up() {
+    let folder = tempfile::tempdir().unwrap();
+    new_file(folder.path());
+    let lab = Lab::start(folder.path(), "work");
+    let agent = Agent::blank(None);
+    agent.become_state(AgentState::Installing { node: "compute-1".into() });
+    let _power = agent.power_on(&lab).await;
+    let refused = |status: &crate::api::Status| {
+        status
+            .machines
+            .iter()
+            .any(|m| m.refused.as_ref().is_some_and(|reason| reason.contains("not by this")))
+    };
+    lab.until("it is refused", refused).await;
+    assert_eq!(enrolled_boot(&lab.core.book, "compute-1"), None);
+}

@@ -1,0 +1,367 @@
+//! Agents without a machine: real TLS on loopback, for tests of the whole path.
+
+use crate::api::{self, ApproveRequest, Status};
+use crate::book::Book;
+use crate::core::Core;
+use crate::decide::tests::{inventory, sample_disk};
+use crate::journal::Journal;
+use crate::network::NetworkView;
+use crate::workdir::WorkDir;
+use crate::{open, run};
+use cairn_model::cluster::{Fingerprint, Name};
+use cairn_model::inventory::Disk;
+use cairn_model::phase::Phase;
+use cairn_vault::PrivateKey;
+use cairn_vault::file::{ClusterFile, Passphrase, disk};
+use cairn_vault::join::{JoinMaterial, proof};
+use cairn_wire::announce::Announcement;
+use cairn_wire::code::{Commitment, Nonce, ShortCode, commit};
+use cairn_wire::fingerprint;
+use cairn_wire::message::{
+    AgentState, CertificateRequests, Certificates, Description, Encryption, EnrolOrder, PROTOCOL, Peer,
+    Request, Response, install_steps,
+};
+use cairn_wire::server::{Handler, serve};
+use cairn_wire::tls::{Callers, Identity, pem_to_der};
+use cairn_workflow::{EventLog, Plan, What};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// A manager on temporary folders, without sockets of its own.
+pub struct Lab {
+    pub core: Arc<Core>,
+    pub show: JoinHandle<()>,
+}
+
+pub fn passphrase() -> Passphrase {
+    Passphrase::new("correct horse battery staple").unwrap()
+}
+
+/// A cluster file in the folder.
+pub fn new_file(folder: &Path) -> ClusterFile {
+    let file = ClusterFile::new("home".parse().unwrap(), 1, 1, 0).unwrap();
+    disk::create(&folder.join("home.cairn"), &file.seal(&passphrase()).unwrap()).unwrap();
+    let image = folder.join("image");
+    std::fs::create_dir(&image).unwrap();
+    let entry = r#"{"size":1,"sha256":"00"}"#;
+    let files: Vec<String> = crate::image::FILES.iter().map(|name| format!("\"{name}\":{entry}")).collect();
+    let hash = "ab".repeat(32);
+    let files = files.join(",");
+    let manifest =
+        format!(r#"{{"version":"0.1.0+abababab","arch":"x86-64","root_hash":"{hash}","files":{{{files}}}}}"#);
+    std::fs::write(image.join("manifest.json"), manifest).unwrap();
+    file
+}
+
+impl Lab {
+    /// Opens the folder's file with this working directory, as [`crate::run`] does.
+    pub fn start(folder: &Path, work: &str) -> Self {
+        let work = WorkDir::open(&folder.join(work)).unwrap();
+        let token = work.token().unwrap();
+        let book = open::book(&folder.join("home.cairn"), passphrase(), work).unwrap();
+        let trust = open::trust(&book.file()).unwrap();
+        let network = NetworkView { image_url: Some("http://127.0.0.1:1".into()), ..NetworkView::default() };
+        let core = Core::new(book, trust, token, folder.join("image"), network);
+        Self { show: tokio::spawn(run::show(Arc::clone(&core))), core }
+    }
+
+    /// Waits until what is shown is so.
+    pub async fn until(&self, what: &str, so: impl Fn(&Status) -> bool) -> Status {
+        let mut shown = self.core.shown();
+        let found = timeout(Duration::from_secs(60), shown.wait_for(|status| so(status))).await;
+        match found {
+            Ok(status) => status.unwrap().as_ref().clone(),
+            Err(_) => panic!("did not come to pass: {what}; {:#?}", self.core.status()),
+        }
+    }
+
+    pub async fn until_node(&self, node: &str, phase: Phase) -> Status {
+        let so = |status: &Status| status.nodes.iter().any(|n| n.name == node && n.phase == phase);
+        self.until(&format!("{node} is {phase}"), so).await
+    }
+
+    pub async fn until_code(&self) -> api::MachineStatus {
+        let status = self.until("a code", |status| status.machines.iter().any(|m| m.code.is_some())).await;
+        status.machines.into_iter().find(|m| m.code.is_some()).unwrap()
+    }
+
+    pub fn approve(&self, id: &str, code: &str, node: &str) -> Result<api::ApproveResponse, api::Problem> {
+        let request = ApproveRequest {
+            code: code.to_owned(),
+            node: Some(node.to_owned()),
+            ..ApproveRequest::default()
+        };
+        Ok(api::give(&self.core, id, &request)?)
+    }
+
+    /// Ends without closing anything in order, as SIGKILL would; the working directory is free afterwards.
+    pub async fn kill(self) {
+        self.show.abort();
+        self.core.registry().forget_all();
+        while Arc::strong_count(&self.core) > 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// A machine's keys and what it has got so far; it lives through its restarts.
+pub struct Agent {
+    pub boot: PrivateKey,
+    node: PrivateKey,
+    etcd: PrivateKey,
+    luks: Uuid,
+    join: Option<JoinMaterial>,
+    disks: Vec<Disk>,
+    now: Mutex<Now>,
+}
+
+#[derive(Default)]
+struct Now {
+    state: Option<AgentState>,
+    commitment: Option<(Commitment, Nonce)>,
+    code: Option<ShortCode>,
+    job: Option<EventLog>,
+    certificates: Option<Certificates>,
+    recovery_key: Option<cairn_model::secret::Secret>,
+    unlocked: bool,
+    configured: u32,
+}
+
+impl Agent {
+    pub fn new(join: Option<JoinMaterial>, disks: Vec<Disk>) -> Arc<Self> {
+        let [boot, node, etcd] = [(); 3].map(|()| PrivateKey::generate().unwrap());
+        let state = match &join {
+            Some(material) => AgentState::Joining { node: material.terms.node.to_string() },
+            None => AgentState::Fresh,
+        };
+        let now = Mutex::new(Now { state: Some(state), ..Now::default() });
+        Arc::new(Self { boot, node, etcd, luks: Uuid::new_v4(), join, disks, now })
+    }
+
+    pub fn blank(join: Option<JoinMaterial>) -> Arc<Self> {
+        Self::new(join, vec![sample_disk("virtio-a")])
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap()
+    }
+
+    pub fn code(&self) -> Option<String> {
+        self.now().code.as_ref().map(ToString::to_string)
+    }
+
+    pub fn has_anything(&self) -> bool {
+        let now = self.now();
+        now.certificates.is_some() || now.recovery_key.is_some()
+    }
+
+    pub fn state(&self) -> AgentState {
+        self.now().state.clone().unwrap()
+    }
+
+    pub fn become_state(&self, state: AgentState) {
+        self.now().state = Some(state);
+    }
+
+    fn identity(&self) -> (Identity, Fingerprint) {
+        let now = self.now();
+        let pem = |certificate: &str, key: &PrivateKey| {
+            (Identity::from_pem(certificate, key.to_pem().expose()).unwrap(), key.fingerprint())
+        };
+        match (&now.state, &now.certificates) {
+            (Some(AgentState::Locked { .. } | AgentState::Starting { .. }), Some(c)) => {
+                pem(&c.boot, &self.boot)
+            }
+            (Some(AgentState::Running { .. }), Some(c)) => pem(&c.node, &self.node),
+            _ => (Identity::self_signed(&self.boot).unwrap(), self.boot.fingerprint()),
+        }
+    }
+
+    /// Switched on: listens, and is heard by the manager. Off again when the handle is aborted.
+    pub async fn power_on(self: &Arc<Self>, lab: &Lab) -> Power {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (identity, fingerprint) = self.identity();
+        let handler = Arc::clone(self);
+        let serving = tokio::spawn(async move {
+            serve(listener, &identity, &Callers::Anyone, handler).await.unwrap();
+        });
+        let state = self.state();
+        lab.core.hear(Announcement {
+            fingerprint,
+            phase: state.phase(),
+            node: state.node().map(str::to_owned),
+            port,
+            addresses: vec!["127.0.0.1".parse().unwrap()],
+        });
+        Power { serving, fingerprint }
+    }
+
+    /// Waits until the machine itself has come this far.
+    pub async fn until(&self, so: impl Fn(&AgentState) -> bool) {
+        timeout(Duration::from_secs(60), async {
+            while !so(&self.state()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .unwrap();
+    }
+
+    pub async fn until_configured(&self) {
+        timeout(Duration::from_secs(60), async {
+            while self.now().configured == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .unwrap();
+    }
+
+    fn enrol(&self, order: EnrolOrder) -> Response {
+        let EnrolOrder { config, target, certificates, luks_uuid, recovery_key, k3s_token: _, roster } =
+            order;
+        assert_eq!(luks_uuid, self.luks);
+        let roster = roster.verify(&certificates.agents_ca).unwrap();
+        assert!(roster.member_with_key(&self.boot.fingerprint()).is_some());
+        let boot = pem_to_der(&certificates.boot).unwrap();
+        assert_eq!(fingerprint::of_certificate(&boot).unwrap(), self.boot.fingerprint());
+        let log = EventLog::new();
+        let steps = install_steps(&target);
+        let plan = Plan::new("install", &config.name, steps.clone());
+        log.emit(What::Planned { plan });
+        for step in steps {
+            log.emit(What::Started { step: step.id.clone() });
+            log.emit(What::Done { step: step.id });
+        }
+        let mut now = self.now();
+        now.job = Some(log);
+        now.certificates = Some(certificates);
+        now.recovery_key = Some(recovery_key);
+        now.state = Some(AgentState::Installing { node: config.name });
+        Response::Done
+    }
+
+    /// The installation comes to its end.
+    pub fn finish_install(&self) {
+        let mut now = self.now();
+        let node = now.state.as_ref().and_then(|s| s.node()).unwrap().to_owned();
+        now.job.as_ref().unwrap().emit(What::Finished);
+        now.state = Some(AgentState::Restarting { node });
+    }
+
+    pub fn restart_into(&self, state: fn(String) -> AgentState) {
+        let mut now = self.now();
+        let node = now.state.as_ref().and_then(|s| s.node()).unwrap().to_owned();
+        now.state = Some(state(node));
+    }
+}
+
+/// A machine that is switched on.
+pub struct Power {
+    serving: JoinHandle<()>,
+    pub fingerprint: Fingerprint,
+}
+
+impl Power {
+    pub fn cut(self, lab: &Lab) {
+        self.serving.abort();
+        lab.core.registry().forget_one(&self.fingerprint);
+    }
+}
+
+impl Handler for Agent {
+    async fn answer(self: Arc<Self>, peer: Peer, request: Request) -> Response {
+        match request {
+            Request::Describe => {
+                let now = self.now();
+                let request = |key: &PrivateKey| key.signing_request().unwrap();
+                let requests = CertificateRequests {
+                    boot: request(&self.boot),
+                    node: request(&self.node),
+                    etcd: request(&self.etcd),
+                };
+                let encrypted = now.certificates.is_some();
+                Response::Description(Box::new(Description {
+                    protocol: PROTOCOL,
+                    version: "0.1.0+abababab".into(),
+                    state: now.state.clone().unwrap(),
+                    conditions: Vec::new(),
+                    inventory: inventory(self.disks.clone()),
+                    encryption: Encryption { luks_uuid: Some(self.luks), encrypted, unlocked: now.unlocked },
+                    requests: Some(requests).filter(|_| now.certificates.is_none()),
+                    boot_certificate: now.certificates.as_ref().map(|c| c.boot.clone()),
+                    etcd_healthy: None,
+                    memory_used: 200 << 20,
+                    agent_resident: 9 << 20,
+                }))
+            }
+            Request::Commit { commitment } => {
+                let nonce = [5; 16];
+                self.now().commitment = Some((commitment, nonce));
+                Response::Nonce { nonce }
+            }
+            Request::Reveal { nonce, ca_certificate } => {
+                let ca = fingerprint::of_certificate(&pem_to_der(&ca_certificate).unwrap()).unwrap();
+                let mut now = self.now();
+                let Some((commitment, own)) = now.commitment.take() else {
+                    return Response::Refused { reason: "commit first".into() };
+                };
+                assert_eq!(commitment, commit(&nonce, &ca));
+                now.code = Some(ShortCode::new(&self.boot.fingerprint(), &ca, &own, &nonce));
+                Response::Done
+            }
+            Request::ProveJoin { nonce } => match &self.join {
+                None => Response::Refused { reason: "no join key here".into() },
+                Some(material) => Response::JoinProof {
+                    terms: material.terms.clone(),
+                    proof: proof(material, &self.boot.public_key_der(), &nonce),
+                },
+            },
+            Request::Enrol(order) => self.enrol(*order),
+            Request::Unlock { luks_uuid, key } => {
+                let mut now = self.now();
+                assert_eq!(luks_uuid, self.luks);
+                if now.recovery_key.as_ref() != Some(&key) {
+                    return Response::Refused { reason: "this key does not open the volume".into() };
+                }
+                now.unlocked = true;
+                let node = now.state.as_ref().and_then(|s| s.node()).unwrap().to_owned();
+                now.state = Some(AgentState::Starting { node });
+                Response::Done
+            }
+            Request::Configure { roster, .. } => {
+                let mut now = self.now();
+                let ca = now.certificates.as_ref().unwrap().agents_ca.clone();
+                assert!(roster.verify(&ca).is_ok());
+                now.configured += 1;
+                Response::Done
+            }
+            Request::Follow { .. } => unreachable!("the server answers it for {}", peer.fingerprint),
+            Request::PowerOff | Request::Restart => Response::Done,
+        }
+    }
+
+    fn job(&self) -> Option<EventLog> {
+        self.now().job.clone()
+    }
+}
+
+/// All that the folder's journal remembers.
+pub fn journal(folder: &Path, work: &str) -> Journal {
+    Journal::load(&folder.join(work).join("journal.json")).unwrap()
+}
+
+pub fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+/// What the book in the folder says now.
+pub fn enrolled_boot(book: &Book, node: &str) -> Option<Fingerprint> {
+    book.file().cluster().node(&name(node)).unwrap().enrolled.as_ref().map(|machine| machine.boot)
+}

@@ -1,0 +1,140 @@
+//! What is shown, put together from what is known. A pure function.
+
+use crate::api::{
+    ClusterStatus, EtcdMemberStatus, EtcdStatus, JobStatus, MachineStatus, NetworkStatus, NodeStatus, Status,
+};
+use crate::approve::suggest;
+use crate::etcd::EtcdView;
+use crate::health;
+use crate::jobs::Jobs;
+use crate::journal::Journal;
+use crate::network::{CableView, NetworkView};
+use crate::registry::{Machine, Registry};
+use cairn_model::cluster::{Cluster, Node};
+use cairn_model::phase::{Condition, Phase};
+use cairn_wire::fingerprint::short;
+use tokio::time::Instant;
+
+pub struct View<'a> {
+    pub cluster: &'a Cluster,
+    pub registry: &'a Registry,
+    pub jobs: &'a Jobs,
+    pub etcd: &'a EtcdView,
+    pub network: &'a NetworkView,
+    pub now: Instant,
+}
+
+pub fn status(view: &View<'_>, journal: &Journal) -> Status {
+    let View { cluster, registry, etcd, network, .. } = view;
+    let nodes: Vec<NodeStatus> = cluster.nodes.iter().map(|place| node(view, place)).collect();
+    let strangers = registry.iter().filter(|machine| is_stranger(machine, view));
+    let machines = strangers.map(|stranger| machine(view, journal, stranger)).collect();
+    let etcd = etcd_status(etcd);
+    let unhealthy_because = health::missing(&nodes, &etcd);
+    Status {
+        cluster: ClusterStatus {
+            name: cluster.name.to_string(),
+            generation: cluster.generation,
+            manager_address: Some(cluster.manager_address()),
+        },
+        nodes,
+        machines,
+        etcd,
+        network: network_status(network),
+        healthy: unhealthy_because.is_empty(),
+        unhealthy_because,
+    }
+}
+
+fn node(view: &View<'_>, node: &Node) -> NodeStatus {
+    let machine = view.registry.machine_of(&node.name, view.cluster);
+    let description = machine.and_then(|m| m.contact.as_ref()).map(|contact| &contact.description);
+    let phase = machine.map_or(Phase::Absent, |machine| machine.phase(view.now));
+    let mut conditions = description.map(|d| d.conditions.clone()).unwrap_or_default();
+    conditions.extend(machine.and_then(|m| m.refused.clone()).map(Condition::fault));
+    if let (Phase::Unreachable, Some(error)) = (phase, machine.and_then(|m| m.error.as_ref())) {
+        conditions.push(Condition::waiting(format!("last attempt: {error}")));
+    }
+    NodeStatus {
+        name: node.name.to_string(),
+        role: node.role,
+        phase,
+        conditions,
+        address: view.cluster.address_of(node),
+        enrolled: node.enrolled.is_some(),
+        encrypted: description.is_some_and(|d| d.encryption.encrypted),
+        unlocked: description.is_some_and(|d| d.encryption.unlocked) && phase != Phase::Unreachable,
+        memory_used: description.map_or(0, |d| d.memory_used),
+        agent_resident: description.map_or(0, |d| d.agent_resident),
+        version: description.map(|d| d.version.clone()),
+        job: view.jobs.view(&node.name).map(|(job, rows)| JobStatus { job, rows }),
+    }
+}
+
+/// Neither a node nor a mere guess of where one might be.
+fn is_stranger(machine: &Machine, view: &View<'_>) -> bool {
+    let known = view.cluster.node_with_key(&machine.fingerprint).is_some();
+    !known && (machine.announced || machine.contact.is_some())
+}
+
+fn machine(view: &View<'_>, journal: &Journal, machine: &Machine) -> MachineStatus {
+    let description = machine.contact.as_ref().map(|contact| &contact.description);
+    let product = description.map(|d| {
+        let product = &d.inventory.product;
+        [product.vendor.as_str(), product.name.as_str()].join(" ").trim().to_owned()
+    });
+    let phase = machine.phase(view.now);
+    MachineStatus {
+        id: machine.fingerprint.to_string(),
+        short_id: short(&machine.fingerprint),
+        phase,
+        claims: description.map_or(machine.hint.node.as_deref(), |d| d.state.node()).map(str::to_owned),
+        code: machine.code.as_ref().map(ToString::to_string).filter(|_| phase == Phase::Discovered),
+        approved: journal.approvals.contains_key(&machine.fingerprint),
+        inventory: description.map(|d| d.inventory.clone()),
+        product: product.filter(|text| !text.is_empty()).unwrap_or_else(|| "unknown machine".to_owned()),
+        suggested: suggest(view.cluster, journal).map(|name| name.to_string()),
+        refused: machine.refused.clone().or_else(|| machine.error.clone()),
+    }
+}
+
+fn etcd_status(view: &EtcdView) -> EtcdStatus {
+    let member = |member: &crate::etcd::Member| EtcdMemberStatus {
+        name: member.name.clone(),
+        id: member.id.clone(),
+        peer_url: member.peer_url.clone(),
+        healthy: member.error.is_none(),
+        error: member.error.clone(),
+    };
+    let members: Vec<EtcdMemberStatus> = view.members.iter().map(member).collect();
+    EtcdStatus { healthy: members.iter().filter(|member| member.healthy).count(), members }
+}
+
+fn network_status(view: &NetworkView) -> NetworkStatus {
+    let (mode, state, message) = match &view.cable {
+        CableView::Off => {
+            ("none", "off", "Network boot is off; machines that start by themselves are found.".to_owned())
+        }
+        CableView::Starting { interface } => {
+            ("own_cable", "starting", format!("Looking whether {interface} is a cable of our own."))
+        }
+        CableView::Running { interface, .. } => (
+            "own_cable",
+            "running",
+            format!("Network boot runs on {interface}: machines there may be switched on."),
+        ),
+        CableView::Refused { interface, reason } => (
+            "own_cable",
+            "refused",
+            format!(
+                "Network boot does not run on {interface}; nodes are found all the same. The reason: {reason}"
+            ),
+        ),
+    };
+    NetworkStatus {
+        mode: mode.to_owned(),
+        state: state.to_owned(),
+        message,
+        address_error: view.address_error.clone(),
+    }
+}
