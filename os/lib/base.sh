@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # $os and $root are set by os/build, which sources this
 # Stage 1: the Debian packages as a tree, before anything of Cairn's is in it. Cached by its inputs.
 #
 # base_build DIR makes
@@ -48,6 +49,7 @@ base_list_packages() {
         dpkg-query --admindir="$1/root/var/lib/dpkg" -W -f '${Package} ${Version} ${Architecture}\n'
         local deb
         for deb in "$1"/debs/*.deb; do
+            # shellcheck disable=SC2016 # dpkg-deb's own placeholders
             dpkg-deb -W --showformat '${Package} ${Version} ${Architecture}\n' "$deb"
         done
     } | LC_ALL=C sort

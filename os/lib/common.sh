@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # $os and $root are set by os/build, which sources this
 # What all stages use.
 
 say() { printf 'image: %s\n' "$*"; }

@@ -1,8 +1,9 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # $os and $root are set by os/build, which sources this
 # Stage 3: the initrd, from the base tree's own files (docs/decisions/0002-initrd.md says why).
 #
-# initrd_build BASE OUT makes OUT, a zstd-compressed cpio without the agent. The agent follows as a second
-# archive (initrd_agent), so that a change of the agent alone is quick.
+# initrd_build BASE OUT makes OUT, a zstd-compressed cpio without what changes with each build. That follows
+# as a second archive (initrd_agent), so that a change of the agent alone is quick.
 
 initrd_build() {
     local base=$1 out=$2 work=$2.work tree=$1/root
@@ -24,12 +25,14 @@ initrd_build() {
     rm -rf "$work"
 }
 
-# initrd_agent AGENT OUT: the agent as an archive to lay over the initrd.
+# initrd_agent AGENT VERSION OUT: the agent and the image's version as an archive to lay over the initrd.
 initrd_agent() {
-    local work=$2.work
+    local work=$3.work
     rm -rf "$work"
     install -D -m 755 "$1" "$work/usr/bin/cairn-agent"
-    make_cpio "$work" | zstd -q -19 >"$2"
+    install -d "$work/etc"
+    echo "$2" >"$work/etc/cairn-version"
+    make_cpio "$work" | zstd -q -19 >"$3"
     rm -rf "$work"
 }
 

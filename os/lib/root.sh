@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # $os and $root are set by os/build, which sources this
 # Stage 2: the read-only root: base tree, our files, the agent; as EROFS with its dm-verity tree.
 
 # Fixed, because the root hash has to depend on the content alone.
@@ -23,10 +24,12 @@ root_build() {
     : >"$tree/etc/hostname"
     mkdir -p "$tree/etc/rancher"
     rm -f "$out/root.erofs" "$out/root.verity"
-    mkfs.erofs --quiet -zzstd,level=6 -C65536 -Eztailpacking --all-root -T"$SOURCE_DATE_EPOCH" \
+    # Measured under emulation: zstd saves a tenth of the size, boots no faster and takes thrice as long here.
+    mkfs.erofs --quiet -zlz4hc,9 -C16384 -Eztailpacking --all-root -T"$SOURCE_DATE_EPOCH" \
         -U"$uuid" "$out/root.erofs" "$tree" >/dev/null
     veritysetup format --salt="$VERITY_SALT" --uuid="$uuid" --root-hash-file="$out/root.hash" \
         "$out/root.erofs" "$out/root.verity" >/dev/null
+    chmod 644 "$out/root.verity"
     rm -rf "$tree"
 }
 

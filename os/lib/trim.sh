@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # $os and $root are set by os/build, which sources this
 # Takes out of the base tree what a running node never needs, and what would differ between two builds.
 
 base_trim() {
@@ -22,9 +23,15 @@ base_trim() {
     trim_systemd "$tree"
     find "$tree/usr/lib/tmpfiles.d" -type f ! -name systemd.conf ! -name systemd-tmp.conf ! -name tmp.conf \
         ! -name var.conf ! -name static-nodes-permissions.conf -delete
+    # Rules for seats, sound, cameras and the like: each device of each boot would go through them.
+    rm -f "$tree"/usr/lib/udev/rules.d/{60-autosuspend,60-cdrom_id,60-drm,60-evdev,60-fido-id,60-infiniband}.rules \
+        "$tree"/usr/lib/udev/rules.d/{60-input-id,60-persistent-alsa,60-persistent-input,60-persistent-v4l}.rules \
+        "$tree"/usr/lib/udev/rules.d/{60-persistent-storage-mtd,60-persistent-storage-tape,60-sensor}.rules \
+        "$tree"/usr/lib/udev/rules.d/{70-camera,70-joystick,70-mouse,70-power-switch,70-touchpad,70-uaccess}.rules \
+        "$tree"/usr/lib/udev/rules.d/{71-seat,73-seat-late,75-probe_mtd,78-sound-card,96-e2scrub}.rules
     find "$tree/usr/lib/systemd/network" -type f ! -name '*.link' -delete
     # What / has to have as empty mount points; everything else is made on the data partition.
-    rm -rf "$tree"/{var,boot,home,media,srv,tmp,run,dev,proc,sys,root}
+    rm -rf "${tree:?}"/{var,boot,home,media,srv,tmp,run,dev,proc,sys,root}
     mkdir -p "$tree"/{var,tmp,run,dev,proc,sys,root,efi}
     chmod 1777 "$tree/tmp"
     chmod 700 "$tree/root"
@@ -36,7 +43,9 @@ trim_package() {
     for list in "$1/var/lib/dpkg/info/$2.list" "$1"/var/lib/dpkg/info/"$2":*.list; do
         [ -e "$list" ] || continue
         while read -r name; do
-            [ -d "$1$name" ] && [ ! -L "$1$name" ] || rm -f "$1$name"
+            if [ ! -d "$1$name" ] || [ -L "$1$name" ]; then
+                rm -f "$1$name"
+            fi
         done <"$list"
     done
 }

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # $os and $root are set by os/build, which sources this
 # Stage 4: kernel, microcode, initrd, agent and command line in one file that firmware starts.
 
 # uki_build BASE INITRD AGENT_CPIO ROOT_HASH OUT
@@ -10,11 +11,10 @@ uki_build() {
         --cmdline="$(cat "$os/cmdline") roothash=$hash" --output="$out" >/dev/null
 }
 
-# manifest VERSION DIR: what the manager serves and installs, with sizes and checksums.
+# manifest VERSION ROOT_HASH DIR: what the manager serves and installs, with sizes and checksums.
 manifest() {
-    local version=$1 dir=$2 hash file comma=
-    hash=$(cat "$dir/root.hash")
-    printf '{"version": "%s+%s", "arch": "x86-64", "root_hash": "%s", "files": {' "$version" "${hash:0:8}" "$hash"
+    local version=$1 hash=$2 dir=$3 file comma=
+    printf '{"version": "%s", "arch": "x86-64", "root_hash": "%s", "files": {' "$version" "$hash"
     for file in cairn.efi root.erofs root.verity systemd-bootx64.efi; do
         printf '%s\n  "%s": {"size": %s, "sha256": "%s"}' "$comma" "$file" \
             "$(stat -c %s "$dir/$file")" "$(sha256sum <"$dir/$file" | cut -d' ' -f1)"
