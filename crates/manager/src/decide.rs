@@ -227,7 +227,9 @@ fn running(facts: &Facts<'_>, said: &str) -> Action {
         Err(action) => return action,
     };
     let certified = certified(facts, name);
-    let luks = facts.description.encryption.luks_uuid;
+    let others = facts.cluster.nodes.iter().filter(|other| other.name != *name);
+    let theirs: Vec<Uuid> = others.filter_map(|other| other.enrolled.as_ref()?.luks).collect();
+    let luks = facts.description.encryption.luks_uuid.filter(|luks| !theirs.contains(luks));
     match (&node.enrolled, certified) {
         (Some(Enrolled { node: Some(known), .. }), _) if known == key => {
             if facts.told != Some(facts.cluster.generation) && facts.may_try {
@@ -238,7 +240,9 @@ fn running(facts: &Facts<'_>, said: &str) -> Action {
         }
         (Some(Enrolled { node: Some(_), .. }), _) => taken(name),
         (Some(Enrolled { boot, node: None, .. }), Some(shown)) if *boot != shown => taken(name),
-        (Some(Enrolled { boot, node: None, .. }), _) => {
+        (Some(Enrolled { boot, node: None, luks: known, .. }), _) => {
+            // a volume that the file knows stays the node's, whatever it says now
+            let luks = luks.filter(|_| known.is_none());
             Action::Adopt { node: name.clone(), boot: *boot, running: Some(*key), luks }
         }
         (None, Some(boot)) => Action::Adopt { node: name.clone(), boot, running: Some(*key), luks },

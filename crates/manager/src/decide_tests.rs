@@ -270,7 +270,10 @@ fn a_running_node_that_the_file_does_not_know_is_adopted_only_with_its_boot_cert
     }
     // the file knows the boot key and not yet the running one
     let file = enrolled("etcd-1", 1);
-    assert_eq!(decide(&file, &me, &running(None)), adopt(key(1)));
+    let known = Action::Adopt { node: name("etcd-1"), boot: key(1), running: Some(key(2)), luks: None };
+    assert_eq!(decide(&file, &me, &running(None)), known);
+    let without_volume = cluster().with_enrolled(&name("etcd-1"), key(1)).unwrap();
+    assert_eq!(decide(&without_volume, &me, &running(None)), adopt(key(1)));
     assert!(reason(decide(&file, &me, &shown)).contains("another machine's key"));
     let file = file.with_node_key(&name("etcd-1"), key(5)).unwrap();
     assert!(reason(decide(&file, &me, &running(None))).contains("another machine's key"));

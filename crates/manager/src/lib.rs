@@ -37,6 +37,8 @@ mod options;
 mod order;
 #[cfg(test)]
 mod path_tests;
+#[cfg(test)]
+mod preview;
 pub mod registry;
 mod run;
 mod seek;

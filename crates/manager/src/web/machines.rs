@@ -39,7 +39,7 @@ fn inventory(inventory: &Inventory) -> Markup {
     let cpu = &inventory.cpu;
     html! {
         p.facts {
-            (cpu.model) ", " (cpu.cores) " cores · " (inventory.memory_mib) " MiB · " (inventory.architecture) " · " (firmware)
+            (cpu.model) ", " (cpu.cores) @if cpu.cores == 1 { " core · " } @else { " cores · " } (inventory.memory_mib) " MiB · " (inventory.architecture) " · " (firmware)
         }
         ul.disks {
             @for disk in &inventory.disks {

@@ -52,10 +52,13 @@ fn row(row: &Row) -> Markup {
     let percent = row.progress.and_then(|(done, total)| words::progress(done, total));
     html! {
         li class=(class) {
-            span.mark aria-hidden="true" { (mark) } span.sr { (word) ": " } (row.title)
+            span.mark aria-hidden="true" { (mark) }
+            span.title { span.sr { (word) ": " } (row.title) }
             @if let (RowState::Running, Some(percent)) = (row.state, percent) {
-                progress max="100" value=(percent) { (percent) "%" }
-                span.percent { (percent) "%" }
+                span.bar {
+                    progress max="100" value=(percent) { (percent) "%" }
+                    span.percent { (percent) "%" }
+                }
             }
             @if let Some(note) = &row.note { p.note { (note) } }
         }

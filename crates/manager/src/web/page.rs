@@ -63,7 +63,7 @@ fn summary(status: &Status) -> Markup {
 fn strangers(status: &Status) -> Markup {
     html! {
         section aria-labelledby="machines" {
-            h2 #machines { "Machines that are no nodes yet" }
+            h2 #machines { "Machines that are not nodes yet" }
             ul.cards #machine-cards {
                 @if status.machines.is_empty() {
                     li.card data-part="no-machines" { p.quiet { "None is waiting. Switch one on and it appears here." } }
