@@ -83,7 +83,7 @@ enum ManagerAction {
 /// # Errors
 /// What a person has to be told.
 pub fn run(arguments: LabArguments) -> Result<ExitCode> {
-    let paths = Paths::new(arguments.state);
+    let paths = Paths::new(&arguments.state)?;
     match arguments.command {
         LabCommand::Up(arguments) => return up::run(&arguments, &paths),
         LabCommand::Down => down(&paths)?,

@@ -46,9 +46,16 @@ impl Namespace {
     pub(crate) fn create(&self) -> Result<(), CommandError> {
         run(Command::new("ip").args(["netns", "add", &self.name]))?;
         self.ip(&["link", "set", "lo", "up"])?;
-        // The lab's networks are IPv4; without this every interface chatters router solicitations.
-        let off = ["net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"];
-        for (setting, value) in off.iter().filter_map(|line| line.split_once('=')) {
+        let settings = [
+            // The lab's networks are IPv4; without this every interface chatters router solicitations.
+            "net.ipv6.conf.all.disable_ipv6=1",
+            "net.ipv6.conf.default.disable_ipv6=1",
+            // The manager's interface and the bridges share this namespace: without these a bridge answers for the
+            // manager's address with its own, and what arrives there misses the sockets of the manager's interface.
+            "net.ipv4.conf.all.arp_ignore=1",
+            "net.ipv4.conf.all.arp_announce=2",
+        ];
+        for (setting, value) in settings.iter().filter_map(|line| line.split_once('=')) {
             let path = format!("/proc/sys/{}", setting.replace('.', "/"));
             run(self.command("sh").args(["-c", "[ ! -e \"$0\" ] || echo \"$1\" >\"$0\"", &path, value]))?;
         }

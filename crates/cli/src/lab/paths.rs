@@ -10,8 +10,10 @@ pub struct Paths {
 }
 
 impl Paths {
-    pub fn new(state: PathBuf) -> Self {
-        Self { state }
+    /// # Errors
+    /// When the present directory is gone.
+    pub fn new(state: &Path) -> Result<Self> {
+        Ok(Self { state: std::path::absolute(state)? })
     }
 
     pub fn state(&self) -> &Path {

@@ -45,6 +45,9 @@ pub struct UpArguments {
     /// Where all machines' clocks stand at power-on, such as 1970-01-01
     #[arg(long, value_name = "DATE")]
     clock: Option<String>,
+    /// Words for all kernels' command lines, such as systemd.journald.forward_to_console=1
+    #[arg(long, value_name = "WORDS")]
+    kernel_arguments: Option<String>,
     /// Inject nothing into this machine: `exec` does not reach it
     #[arg(long, value_name = "NODE")]
     uninjected: Vec<String>,
@@ -163,6 +166,11 @@ fn compute_machine(arguments: &UpArguments, node: &str) -> MachineSpec {
 
 fn common(arguments: &UpArguments, mut machine: MachineSpec) -> MachineSpec {
     machine.rtc_base.clone_from(&arguments.clock);
+    if let Some(words) = &arguments.kernel_arguments {
+        // systemd-stub(7) takes them from the firmware of a virtual machine only.
+        let value = format!("type=11,value=io.systemd.stub.kernel-cmdline-extra={}", words.replace(',', ",,"));
+        machine.extra_arguments.extend(["-smbios".to_owned(), value]);
+    }
     if arguments.uninjected.contains(&machine.name) { machine } else { machine.with_exec() }
 }
 
