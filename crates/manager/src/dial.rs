@@ -144,12 +144,19 @@ async fn converse(
         core.spoke(fingerprint, proven, description.clone());
         let action = next(core, proven, &description);
         tracing::debug!(machine = cairn_wire::fingerprint::short(fingerprint), ?action, "decided");
-        if let Action::Follow { node } = &action {
-            if follower.as_ref().is_none_or(Follower::is_over) {
-                follower = Some(Follower::start(core, *fingerprint, node.clone()));
+        // what was just ordered may have failed before the next question
+        let followed = match &action {
+            Action::Follow { node } | Action::Enrol { node, .. } | Action::ProveJoin { node } => {
+                Some(node.clone())
             }
-        } else {
-            act(core, &mut client, proven, &description, action).await?;
+            _ => None,
+        };
+        act(core, &mut client, proven, &description, action).await?;
+        let orders = core.machine(fingerprint, |machine| machine.orders).unwrap_or_default();
+        if let Some(node) = followed
+            && follower.as_ref().is_none_or(|follower| follower.is_over() || follower.order != orders)
+        {
+            follower = Some(Follower::start(core, *fingerprint, node, orders));
         }
         if core.registry().get(fingerprint).is_none() {
             return Ok(());
@@ -195,9 +202,10 @@ async fn act(
     action: Action,
 ) -> Result<(), ClientError> {
     let key = *proven.key();
+    let enrols = matches!(action, Action::Enrol { .. } | Action::ProveJoin { .. });
     let outcome = match action {
         Action::Nothing | Action::AwaitApproval | Action::Follow { .. } => {
-            core.machine(&key, crate::registry::Machine::nothing_wrong);
+            core.machine(&key, |machine| machine.nothing_wrong(Instant::now()));
             return Ok(());
         }
         Action::Refuse { reason } => {
@@ -212,6 +220,7 @@ async fn act(
         Action::Adopt { node, boot, running, luks } => enrol::adopt(core, &node, boot, running, luks).await,
     };
     match outcome {
+        Ok(()) if enrols => drop(core.machine(&key, |machine| machine.ordered(Instant::now()))),
         Ok(()) => drop(core.machine(&key, crate::registry::Machine::succeed)),
         Err(enrol::ActError::Client(error)) if !matches!(error, ClientError::Refused(_)) => {
             return Err(error);

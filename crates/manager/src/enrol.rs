@@ -132,7 +132,10 @@ pub async fn enrol(
     let node = node.map_err(|error| BookError::from(cairn_vault::file::NextError::from(error)))?;
     let order = order(&file, node, &requests, luks, target)?;
     core.jobs.done(name, CERTIFICATES);
-    core.machine(key, |machine| machine.followed = 0);
+    core.machine(key, |machine| {
+        machine.orders = machine.orders.saturating_add(1);
+        machine.followed = 0;
+    });
     let answer = client.ask(&Request::Enrol(Box::new(order))).await;
     if matches!(answer, Err(ClientError::Refused(_))) {
         // perhaps it forgot whom it exchanged codes with

@@ -3,6 +3,7 @@
 use crate::core::Core;
 use crate::dial::{self, DialError};
 use cairn_model::cluster::{Fingerprint, Name};
+use cairn_wire::client::ClientError;
 use cairn_workflow::What;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,27 +13,35 @@ use tokio::time::sleep;
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// Ends with the conversation that it belongs to.
-pub struct Follower(JoinHandle<()>);
+pub struct Follower {
+    /// Which of the machine's orders it follows.
+    pub order: u32,
+    task: JoinHandle<()>,
+}
 
 impl Follower {
-    pub fn start(core: &Arc<Core>, machine: Fingerprint, node: Name) -> Self {
-        Self(tokio::spawn(follow(Arc::clone(core), machine, node)))
+    pub fn start(core: &Arc<Core>, machine: Fingerprint, node: Name, order: u32) -> Self {
+        Self { order, task: tokio::spawn(follow(Arc::clone(core), machine, node, order)) }
     }
 
     pub fn is_over(&self) -> bool {
-        self.0.is_finished()
+        self.task.is_finished()
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
-async fn follow(core: Arc<Core>, machine: Fingerprint, node: Name) {
+async fn follow(core: Arc<Core>, machine: Fingerprint, node: Name, order: u32) {
     loop {
-        match once(&core, &machine, &node).await {
+        match once(&core, &machine, &node, order).await {
+            Err(DialError::Client(ClientError::Refused(reason))) => {
+                // nothing runs there: the order was refused, or the machine is in its next life
+                return tracing::debug!(node = %node, reason, "there is nothing to follow");
+            }
             Ok(()) => return,
             Err(error) => {
                 let words = cairn_workflow::log::chain(&error);
@@ -43,11 +52,14 @@ async fn follow(core: Arc<Core>, machine: Fingerprint, node: Name) {
     }
 }
 
-async fn once(core: &Core, machine: &Fingerprint, node: &Name) -> Result<(), DialError> {
+async fn once(core: &Core, machine: &Fingerprint, node: &Name, order: u32) -> Result<(), DialError> {
     let Some((hint, after)) = core.machine(machine, |m| (m.hint.clone(), m.followed)) else { return Ok(()) };
     let (mut client, _) = dial::connect(core, &hint).await?;
     client.start_following(after).await?;
     while let Some(event) = client.next_event().await? {
+        if core.machine(machine, |m| m.orders) != Some(order) {
+            return Ok(());
+        }
         let (number, failed) = (event.number, matches!(event.what, What::Failed { .. }));
         if let What::Failed { error, .. } = &event.what {
             core.fail(machine, format!("the installation failed: {error}"));

@@ -22,7 +22,7 @@ pub enum Choice {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineageError {
     #[error(
-        "the working directory belongs to another cluster than the cluster file '{0}'; give this cluster a directory of its own with --work-dir"
+        "the working directory belongs to another cluster than the cluster file '{0}'; give this cluster a directory of its own with --work"
     )]
     OtherCluster(String),
     #[error(

@@ -17,8 +17,10 @@ use tokio::time::Instant;
 
 /// Silent for so long, a machine counts as unreachable: seven polls.
 pub const SILENCE: Duration = Duration::from_secs(15);
+/// From one system to the next no agent runs; a small machine takes minutes.
+const BETWEEN: Duration = Duration::from_secs(300);
 /// A stranger that is neither heard nor reached for so long is forgotten.
-const FORGET: Duration = Duration::from_secs(300);
+const FORGET: Duration = Duration::from_secs(600);
 /// A hint from our own knowledge never displaces what was heard so recently.
 const FRESH: Duration = Duration::from_secs(30);
 /// Anyone on the network can announce keys; a house has fewer machines than this.
@@ -48,7 +50,9 @@ pub struct Machine {
     pub busy: bool,
     /// The roster number that it was last told.
     pub told: Option<u64>,
-    /// Its events up to this number are in the node's job.
+    /// The orders that it took: an event of an earlier one says nothing about the newest.
+    pub orders: u32,
+    /// Events of the newest order up to this number are in the node's job.
     pub followed: u64,
     /// Wakes the task that speaks to it.
     pub wake: Arc<Notify>,
@@ -158,6 +162,7 @@ impl Machine {
             failures: 0,
             busy: false,
             told: None,
+            orders: 0,
             followed: 0,
             wake: Arc::new(Notify::new()),
         }
@@ -183,8 +188,12 @@ impl Machine {
 
     pub fn phase(&self, now: Instant) -> Phase {
         match &self.contact {
-            Some(contact) if self.is_reached(now) => contact.description.state.phase(),
-            Some(_) => Phase::Unreachable,
+            Some(Contact { at, description, .. }) => {
+                let phase = description.state.phase();
+                let between = matches!(phase, Phase::Restarting | Phase::Starting);
+                let expected = between && now.duration_since(*at) < BETWEEN;
+                if expected || self.is_reached(now) { phase } else { Phase::Unreachable }
+            }
             // what nobody has proven yet is only what it says
             None if now.duration_since(self.heard) < SILENCE => self.hint.phase,
             None => Phase::Unreachable,
@@ -211,10 +220,17 @@ impl Machine {
     }
 
     /// Nothing is refused any more, unless it waits to be tried again.
-    pub fn nothing_wrong(&mut self) {
-        if self.not_before.is_none() {
+    pub fn nothing_wrong(&mut self, now: Instant) {
+        if self.not_before.is_none_or(|moment| now >= moment) {
             self.refused = None;
         }
+    }
+
+    /// It took its order. A failure that follows at once is told by its events, so the order is not
+    /// repeated before they can have come.
+    pub fn ordered(&mut self, now: Instant) {
+        self.refused = None;
+        self.not_before = Some(now + SILENCE);
     }
 
     pub fn succeed(&mut self) {
@@ -268,6 +284,16 @@ mod tests {
         machine.busy = false;
         machine.spoke(Proven::Key(key(1)), description(AgentState::Fresh), after(20));
         assert_eq!(machine.phase(after(21)), Phase::Discovered);
+    }
+
+    #[test]
+    fn a_machine_on_its_way_to_the_next_system_is_given_time() {
+        let start = Instant::now();
+        let mut machine = Machine::new(announcement(1), true, start);
+        let starting = AgentState::Starting { node: "etcd-1".into() };
+        machine.spoke(Proven::Key(key(1)), description(starting), start);
+        assert_eq!(machine.phase(start + Duration::from_secs(200)), Phase::Starting);
+        assert_eq!(machine.phase(start + BETWEEN), Phase::Unreachable);
     }
 
     #[test]

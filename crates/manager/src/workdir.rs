@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
 pub enum WorkDirError {
-    #[error("the working directory {} can't be used; give another with --work-dir", .0.display())]
+    #[error("the working directory {} can't be used; give another with --work", .0.display())]
     Use(PathBuf, #[source] io::Error),
     #[error(
-        "another manager works in {}; stop it, or give this one a directory of its own with --work-dir", .0.display()
+        "another manager works in {}; stop it, or give this one a directory of its own with --work", .0.display()
     )]
     Locked(PathBuf),
     #[error(transparent)]
