@@ -20,12 +20,15 @@ base_build() {
     mkdir -p "$dir.new/debs" "$dir.new/boot"
     sources=$(debian_sources trixie "main non-free-firmware")
     say "base: fetching Debian packages"
-    # shellcheck disable=SC2016 # the hook's own variables
+    # etcd's files outlive the image that made them, so its number is not left to the order of installation.
+    # shellcheck disable=SC2016 # the hooks' own variables
     UNPACK=$(packages unpack | tr '\n' ' ') DEBS=$dir.new/debs mmdebstrap --quiet --mode=root \
         --variant=essential --include="$(packages install | paste -sd,)" \
         --aptopt='APT::Install-Recommends "false"' --aptopt='APT::Sandbox::User "root"' \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --essential-hook='echo "etcd:x:250:250::/var/lib/etcd:/usr/sbin/nologin" >>"$1/etc/passwd" &&
+            echo "etcd:x:250:" >>"$1/etc/group" && echo "etcd:*:20000::::::" >>"$1/etc/shadow"' \
         --customize-hook='cd "$DEBS" && export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" &&
             image=$(apt-cache show linux-image-amd64 | sed -n "s/^Depends: \(linux-image-[^ ]*\).*/\1/p" | head -n 1) &&
             apt-get -qq download $(echo "$UNPACK" | sed "s/linux-image-amd64/$image/")' \

@@ -5,18 +5,19 @@
 base_trim() {
     local tree=$1 package
     # Package tools: a node's packages change by a new image only.
-    for package in dpkg perl-base debconf tar adduser sysvinit-utils init-system-helpers libdebconfclient0 \
-        libperl5.40 login.defs passwd libc-l10n diffutils; do
+    for package in dpkg perl-base debconf libdebconfclient0 tar adduser passwd diffutils sysvinit-utils \
+        init-system-helpers; do
         trim_package "$tree" "$package"
     done
+    rm -f "$tree/usr/sbin/update-passwd"
     rm -rf "$tree"/usr/share/{doc,man,locale,info,lintian,bash-completion,zsh,bug,perl5,perl,debconf,pixmaps,menu} \
         "$tree"/usr/share/{applications,initramfs-tools,polkit-1,dbus-1,common-licenses,doc-base,base-files} \
-        "$tree"/usr/lib/{valgrind,sysusers.d,kernel,dracut,apt,dpkg,locale/C.utf8/LC_COLLATE.bak} \
+        "$tree"/usr/lib/{valgrind,sysusers.d,kernel,dracut,apt,dpkg} \
         "$tree"/usr/lib/x86_64-linux-gnu/{perl-base,gconv,engines-3} \
         "$tree"/usr/lib/udev/hwdb.d "$tree"/usr/lib/udev/hwdb.bin \
         "$tree"/usr/lib/systemd/{user,user-preset,user-generators,catalog,system-preset} \
         "$tree"/etc/{apt,dpkg,cron.d,cron.daily,init.d,rc?.d,logrotate.d,skel,update-motd.d,kernel,ca-certificates} \
-        "$tree"/etc/{passwd-,group-,shadow-,gshadow-,subuid,subgid,.pwd.lock,ld.so.cache.bak,motd,fstab,modules} \
+        "$tree"/etc/{passwd-,group-,shadow-,gshadow-,subuid,subgid,.pwd.lock,motd,fstab,modules} \
         "$tree"/etc/{hostname,resolv.conf,vconsole.conf,default,ssh,xdg,X11,terminfo} \
         "$tree"/etc/iscsi/initiatorname.iscsi "$tree"/etc/nvme/{hostid,hostnqn}
     find "$tree/etc/systemd/system" -mindepth 1 -delete
