@@ -12,6 +12,7 @@
 //! The last two are not in the `fatfs` crate (its `rename` removes before it adds, its `remove` frees
 //! before it forgets the name), and its folders offend fsck, so [`fat`] has these, on the few bytes of FAT32 that they need.
 
+mod clock;
 mod fat;
 mod replace;
 
@@ -19,6 +20,7 @@ use std::io::{self, Read, Write};
 
 use fatfs::{FileSystem, FormatVolumeOptions, FsOptions};
 
+use self::clock::FirstDay;
 use self::fat::Fat;
 use crate::boot_entry::BootEntry;
 use crate::device::{Device, Window};
@@ -132,7 +134,7 @@ impl<'d, D: Device> Esp<'d, D> {
         // It checks what fatfs computes with unchecked.
         self.fat()?;
         let mut window = self.window();
-        let fs = FileSystem::new(&mut window, FsOptions::new())?;
+        let fs = FileSystem::new(&mut window, FsOptions::new().time_provider(&FirstDay))?;
         let out = act(&fs)?;
         fs.unmount()?;
         window.flush()?;

@@ -188,11 +188,14 @@ impl<'d, D: Device> Fat<'d, D> {
         Ok(entries)
     }
 
-    /// Makes `to` name the same content as `from`: one write within one sector.
+    /// Makes `to` name the same content as `from`: one write within one sector. `to` keeps its own
+    /// date, which is ours and valid; firmware refuses to rename a file whose date is not.
     pub fn share(&mut self, from: &Found, to: &Found) -> io::Result<()> {
         let at = to.slots.last().ok_or_else(|| damaged("a name without a place"))?;
-        // First cluster (high), time, date, first cluster (low), size.
-        device::write_at(&mut self.window, at + 20, from.short.get(20..).unwrap_or_default())?;
+        // First cluster (high); time and date; first cluster (low), size.
+        let pieces = [from.short.get(20..22), to.short.get(22..26), from.short.get(26..)];
+        let content: Vec<u8> = pieces.into_iter().flatten().flatten().copied().collect();
+        device::write_at(&mut self.window, at + 20, &content)?;
         self.window.flush()
     }
 
