@@ -65,7 +65,7 @@ enum LabCommand {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PowerAction {
     On,
-    /// As by its power button: the machine shuts itself down
+    /// Through the manager: the node shuts itself down
     Off,
     /// As by pulling the plug
     Cut,
@@ -142,7 +142,11 @@ fn power(paths: &Paths, node: &str, action: PowerAction) -> Result<()> {
     let machine = lab.machine(node)?;
     match action {
         PowerAction::On => machine.power_on()?,
-        PowerAction::Off => machine.power_off(POWER_OFF)?,
+        // The image has nobody who minds a power button; its agent is told by the manager.
+        PowerAction::Off => {
+            client(paths)?.post(&format!("nodes/{node}/poweroff"), &serde_json::json!({}))?;
+            machine.wait_off(POWER_OFF)?;
+        }
         PowerAction::Cut => machine.cut()?,
         PowerAction::Reset => machine.reset()?,
     }

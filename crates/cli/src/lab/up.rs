@@ -8,6 +8,8 @@ use crate::progress::Board;
 use anyhow::{Context, Result, bail};
 use cairn_lab::{DiskSpec, Lab, LabSpec, MachineSpec, Tools, preflight};
 use cairn_manager::api::{ApproveRequest, MachineStatus, Status};
+use cairn_model::cluster::Role;
+use cairn_model::phase::Phase;
 use cairn_vault::file::{ClusterFile, Passphrase, disk};
 use std::collections::BTreeSet;
 use std::os::unix::fs::OpenOptionsExt;
@@ -30,6 +32,9 @@ pub struct UpArguments {
     /// How many machines run applications (started from the network)
     #[arg(long, default_value_t = 1)]
     compute: u8,
+    /// How many more places for compute nodes the cluster file has
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    spare_compute: u8,
     /// Memory of an etcd machine, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 512)]
     memory_etcd: u32,
@@ -119,13 +124,13 @@ fn bring_up(arguments: &UpArguments, paths: &Paths, board: &mut Board, stop: &At
     board.say("the manager runs");
 
     let names = |role| cluster.cluster().nodes_of(role).map(|n| n.name.to_string()).collect::<Vec<_>>();
-    for node in names(cairn_model::cluster::Role::Etcd) {
+    for node in names(Role::Etcd) {
         check(stop)?;
         let image = media::prepare(&client, paths, &node)?;
         board.say(&format!("a medium for {node}"));
         lab.add_machine(&etcd_machine(arguments, &node, image))?;
     }
-    for node in names(cairn_model::cluster::Role::Compute) {
+    for node in names(Role::Compute).into_iter().take(arguments.compute.into()) {
         lab.add_machine(&compute_machine(arguments, &node))?;
     }
     for machine in lab.machines()? {
@@ -143,7 +148,8 @@ fn new_cluster_file(arguments: &UpArguments, paths: &Paths) -> Result<ClusterFil
     use std::io::Write;
     std::fs::create_dir_all(paths.kept())?;
     let passphrase = Passphrase::generate()?;
-    let file = ClusterFile::new("lab".parse()?, arguments.etcd, arguments.compute, 0)?;
+    let compute = arguments.compute.saturating_add(arguments.spare_compute);
+    let file = ClusterFile::new("lab".parse()?, arguments.etcd, compute, 0)?;
     disk::create(&paths.cluster_file(), &file.seal(&passphrase)?)?;
     let mut written =
         std::fs::File::options().write(true).create_new(true).mode(0o600).open(paths.passphrase())?;
@@ -168,19 +174,21 @@ fn common(arguments: &UpArguments, mut machine: MachineSpec) -> MachineSpec {
     machine.rtc_base.clone_from(&arguments.clock);
     if let Some(words) = &arguments.kernel_arguments {
         // systemd-stub(7) takes them from the firmware of a virtual machine only.
-        let value = format!("type=11,value=io.systemd.stub.kernel-cmdline-extra={}", words.replace(',', ",,"));
+        let value =
+            format!("type=11,value=io.systemd.stub.kernel-cmdline-extra={}", words.replace(',', ",,"));
         machine.extra_arguments.extend(["-smbios".to_owned(), value]);
     }
     if arguments.uninjected.contains(&machine.name) { machine } else { machine.with_exec() }
 }
 
 fn wait_until_healthy(lab: &Lab, client: &Client, board: &mut Board, stop: &AtomicBool) -> Result<()> {
+    let machines: Vec<String> = lab.machines()?.iter().map(|m| m.name().to_owned()).collect();
     let mut approved = BTreeSet::new();
     loop {
         check(stop)?;
         let status: Status = client.get("status")?;
         board.show(&status);
-        if status.healthy {
+        if status.healthy && all_run(&machines, &status) {
             board.say("the cluster is healthy");
             return Ok(());
         }
@@ -198,6 +206,12 @@ fn wait_until_healthy(lab: &Lab, client: &Client, board: &mut Board, stop: &Atom
         }
         std::thread::sleep(POLL);
     }
+}
+
+/// A place that no machine has taken is no fault of a cluster, but the lab's machines are to take theirs.
+fn all_run(machines: &[String], status: &Status) -> bool {
+    let runs = |name: &String| status.nodes.iter().any(|n| n.name == *name && n.phase == Phase::Running);
+    machines.iter().all(runs)
 }
 
 /// Compares the code on the machine's console with the manager's, as the owner does, and approves.
