@@ -79,6 +79,27 @@ async fn a_disk_that_is_not_blank_is_refused_in_words_and_nothing_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_installation_that_breaks_off_is_told_and_tried_again_later() {
+    let folder = tempfile::tempdir().unwrap();
+    new_file(folder.path());
+    let lab = Lab::start(folder.path(), "work");
+    let agent = Agent::blank(None);
+    agent.break_next_installation("the cable was pulled");
+    let _power = agent.power_on(&lab).await;
+    let machine = lab.until_code().await;
+    lab.approve(&machine.id, &machine.code.unwrap(), "compute-1").unwrap();
+    let told = |status: &crate::api::Status| {
+        let node = &status.nodes[1];
+        let row = node.job.as_ref().and_then(|job| job.rows.iter().find(|row| row.state == RowState::Failed));
+        row.is_some()
+            && node.conditions.iter().any(|condition| condition.message.contains("the cable was pulled"))
+    };
+    lab.until("the failure is told", told).await;
+    assert_eq!(agent.state(), AgentState::Fresh);
+    agent.until(|state| matches!(state, AgentState::Installing { .. })).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn three_wrong_codes_make_the_machine_show_another() {
     let folder = tempfile::tempdir().unwrap();
     new_file(folder.path());

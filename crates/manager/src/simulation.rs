@@ -134,6 +134,8 @@ struct Now {
     recovery_key: Option<cairn_model::secret::Secret>,
     unlocked: bool,
     configured: u32,
+    /// The next installation breaks off at once, for this reason.
+    breaks: Option<String>,
 }
 
 impl Agent {
@@ -166,6 +168,10 @@ impl Agent {
 
     pub fn state(&self) -> AgentState {
         self.now().state.clone().unwrap()
+    }
+
+    pub fn break_next_installation(&self, reason: &str) {
+        self.now().breaks = Some(reason.to_owned());
     }
 
     pub fn become_state(&self, state: AgentState) {
@@ -239,12 +245,16 @@ impl Agent {
         let steps = install_steps(&target);
         let plan = Plan::new("install", &config.name, steps.clone());
         log.emit(What::Planned { plan });
+        let mut now = self.now();
+        now.job = Some(log.clone());
         for step in steps {
             log.emit(What::Started { step: step.id.clone() });
+            if let Some(error) = now.breaks.take() {
+                log.emit(What::Failed { step: step.id, error });
+                return Response::Done;
+            }
             log.emit(What::Done { step: step.id });
         }
-        let mut now = self.now();
-        now.job = Some(log);
         now.certificates = Some(certificates);
         now.recovery_key = Some(recovery_key);
         now.state = Some(AgentState::Installing { node: config.name });
