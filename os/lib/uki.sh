@@ -8,7 +8,9 @@ uki_build() {
     ukify build --stub="$base/boot/linuxx64.efi.stub" --linux="$base/boot/vmlinuz" \
         --microcode="$base/boot/microcode.cpio" --initrd="$initrd" --initrd="$agent" \
         --uname="$(cat "$base/boot/kernel-version")" --os-release="@$base/root/usr/lib/os-release" \
-        --cmdline="$(cat "$os/cmdline") roothash=$hash" --output="$out" >/dev/null
+        --cmdline="$(cat "$os/cmdline") roothash=$hash" --output="$out" >"$out.log" 2>&1 ||
+        die "ukify failed: $(cat "$out.log")"
+    rm -f "$out.log"
 }
 
 # manifest VERSION ROOT_HASH DIR: what the manager serves and installs, with sizes and checksums.
