@@ -6,7 +6,7 @@ SHELL := /bin/bash
 STATE  ?= .state
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TRIPLE := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
-AGENT  := $(TARGET)/static/$(TRIPLE)/release/cairn-agent
+AGENT  := $(TARGET)/static/$(TRIPLE)/small/cairn-agent
 CAIRN  := $(TARGET)/release/cairn
 
 .PHONY: help setup programs image build lab test lint unit scenarios bench soak deny clean
@@ -22,9 +22,9 @@ setup: ## Install what is needed (Debian packages, QEMU 10 in a folder of its ow
 	@scripts/setup
 
 programs:
-	@cargo build --release --locked -p cairn-cli
+	@cargo build --release --locked -p cairn-cli -p cairn-scenarios
 	@# One static binary for initrd and root; a target named on purpose, so that build scripts and macros stay dynamic.
-	@RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked -p cairn-agent \
+	@RUSTFLAGS="-C target-feature=+crt-static" cargo build --profile small --locked -p cairn-agent \
 		--target $(TRIPLE) --target-dir $(TARGET)/static
 
 image: setup programs

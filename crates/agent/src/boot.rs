@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Variables of the boot loader interface (systemd.io/BOOT_LOADER_INTERFACE).
 const LOADER_GUID: &str = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
+/// The verity-checked root, once it is set up.
+const ROOT_DEVICE: &str = "/dev/mapper/root";
 const VARIABLES: &str = "/sys/firmware/efi/efivars";
 
 #[derive(Debug, thiserror::Error)]
@@ -34,17 +36,12 @@ impl BootDisk {
     pub fn find() -> Option<Self> {
         let partition = loader_variable("LoaderDevicePartUUID")?.to_lowercase();
         let link = Path::new("/dev/disk/by-partuuid").join(partition);
-        let mut said = false;
-        let device = loop {
-            if let Ok(device) = link.canonicalize() {
-                break device;
-            }
-            if !said {
-                tracing::info!("waiting for the disk that this machine was started from");
-                said = true;
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        };
+        wait_for(&link, "waiting for the disk that this machine was started from");
+        let device = link.canonicalize().ok()?;
+        // Nobody writes to this disk before its root is in use. After each write udev asks the kernel to
+        // read the partition table anew; with no partition in use that succeeds, all partitions vanish for
+        // a moment, and systemd gives up setting the root up.
+        wait_for(Path::new(ROOT_DEVICE), "waiting for the system on this disk");
         let name = device.file_name()?;
         let parent =
             Path::new("/sys/class/block").join(name).canonicalize().ok()?.parent()?.file_name()?.to_owned();
@@ -135,6 +132,17 @@ impl BootDisk {
     /// When the boot partition can't be written to.
     pub fn bless(&self) -> Result<(), BootError> {
         self.recount(BootEntry::good)
+    }
+}
+
+fn wait_for(path: &Path, words: &str) {
+    let mut said = false;
+    while !path.exists() {
+        if !said {
+            tracing::info!("{words}");
+            said = true;
+        }
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
 

@@ -71,7 +71,8 @@ mod tests {
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let _ = stream.read(&mut [0; 1024]);
-            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n").unwrap();
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")
+                .unwrap();
             stream.write_all(body).unwrap();
         });
         format!("http://{address}/file")
@@ -79,7 +80,8 @@ mod tests {
 
     fn fetch(url: String, wanted: &[u8]) -> io::Result<Vec<u8>> {
         let sha256 = hex::encode(Sha256::digest(wanted));
-        let mut download = Download::new(&ImageFile { url, size: u64::try_from(wanted.len()).unwrap(), sha256 });
+        let mut download =
+            Download::new(&ImageFile { url, size: u64::try_from(wanted.len()).unwrap(), sha256 });
         let mut got = Vec::new();
         download.read_to_end(&mut got)?;
         download.finish()?;
