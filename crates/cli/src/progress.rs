@@ -88,8 +88,8 @@ fn new_bar(name: &str) -> ProgressBar {
 
 /// The phase, and the step that runs.
 fn summary(node: &NodeStatus) -> (String, Option<(u64, u64)>) {
-    let rows = node.job.iter().flat_map(|job| &job.rows);
-    let current = rows.filter(|row| matches!(row.state, RowState::Running | RowState::Failed)).next_back();
+    let mut rows = node.job.iter().flat_map(|job| &job.rows);
+    let current = rows.rfind(|row| matches!(row.state, RowState::Running | RowState::Failed));
     let mut text = node.phase.to_string();
     if let Some(row) = current {
         text.push_str(&format!(" - {}", row.title));
