@@ -159,7 +159,7 @@ fn new_cluster_file(arguments: &UpArguments, paths: &Paths) -> Result<ClusterFil
 
 /// Like a Raspberry Pi Zero 2 W: little memory, a slow card, no AES instructions, no netboot.
 fn etcd_machine(arguments: &UpArguments, node: &str, image: std::path::PathBuf) -> MachineSpec {
-    let medium = DiskSpec::over(&format!("{node}-card"), 8 * GIB, image);
+    let medium = DiskSpec::copy_of(&format!("{node}-card"), 8 * GIB, image);
     let mut machine = MachineSpec::medium(node, arguments.memory_etcd, medium);
     machine.cpu = "max,aes=off".to_owned();
     common(arguments, machine)
