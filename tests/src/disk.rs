@@ -1,0 +1,116 @@
+//! Looking into a machine's disk from outside, as a thief would: its raw image, partitions, boot files.
+
+use crate::world::{World, path};
+use anyhow::{Context, Result};
+use regex::bytes::Regex;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const SECTOR: u64 = 512;
+/// LUKS2 keeps its headers and key slots in the first 16 MiB.
+const HEADER: u64 = 32 << 20;
+
+/// A copy of a disk, removed when dropped.
+pub struct Raw {
+    pub path: PathBuf,
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Copies the first disk of a machine.
+pub fn copy(world: &World, machine: &str) -> Result<Raw> {
+    let lab = world.lab()?;
+    let machine = lab.machine(machine)?;
+    let serial = machine.state()?.spec.disks.first().context("the machine has no disk")?.serial.clone();
+    let raw = Raw { path: world.scratch.join(format!("{serial}.raw")) };
+    machine.disk_to_raw(&serial, &raw.path)?;
+    Ok(raw)
+}
+
+/// Start and length of a partition in bytes, as util-linux reads the table.
+fn partition(world: &World, raw: &Raw, number: u32) -> Result<(u64, u64)> {
+    let mut command = Command::new("partx");
+    command.args([
+        "--show",
+        "--raw",
+        "--noheadings",
+        "--output",
+        "START,SECTORS",
+        "--nr",
+        &number.to_string(),
+    ]);
+    let text = world.demand(command.arg(&raw.path))?;
+    let mut numbers = text.split_whitespace().filter_map(|word| word.parse::<u64>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(start), Some(length)) => Ok((start * SECTOR, length * SECTOR)),
+        _ => anyhow::bail!("no partition {number} in {}: {text}", raw.path.display()),
+    }
+}
+
+/// The data partition as a file of its own, with its LUKS header and a hole behind it.
+pub fn data_partition(world: &World, raw: &Raw) -> Result<Raw> {
+    let (start, length) = partition(world, raw, 6)?;
+    let part = Raw { path: raw.path.with_extension("luks") };
+    let mut from = File::open(&raw.path)?;
+    from.seek(SeekFrom::Start(start))?;
+    let mut to = File::create(&part.path)?;
+    std::io::copy(&mut from.take(HEADER), &mut to)?;
+    to.flush()?;
+    to.set_len(length)?;
+    Ok(part)
+}
+
+/// The names of the boot entries on the ESP, with their boot counters.
+pub fn boot_entries(world: &World, raw: &Raw) -> Result<Vec<String>> {
+    let (start, _) = partition(world, raw, 1)?;
+    let image = format!("{}@@{start}", path(&raw.path)?);
+    let mut command = Command::new("mdir");
+    command.env("MTOOLS_SKIP_CHECK", "1").args(["-b", "-i", &image, "::/EFI/Linux"]);
+    let text = world.demand(&mut command)?;
+    Ok(text.lines().filter_map(|line| line.rsplit('/').next()).map(str::to_owned).collect())
+}
+
+/// Whether the bytes are anywhere in the file. Holes are read too, which costs a second or two.
+pub fn contains(file: &Path, needle: &str) -> Result<bool> {
+    let needle_bytes = Regex::new(needle)?;
+    let overlap = needle.len();
+    let mut file = File::open(file)?;
+    let mut buffer = vec![0; 4 << 20];
+    let mut kept = 0;
+    loop {
+        let count = file.read(buffer.get_mut(kept..).unwrap_or_default())?;
+        let filled = kept + count;
+        let bytes = buffer.get(..filled).unwrap_or_default();
+        if needle_bytes.is_match(bytes) {
+            return Ok(true);
+        }
+        if count == 0 {
+            return Ok(false);
+        }
+        kept = overlap.min(filled);
+        buffer.copy_within(filled - kept..filled, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_found_also_across_the_edge_of_what_is_read_at_once() {
+        let path = std::env::temp_dir().join(format!("cairn-scenarios-{}", std::process::id()));
+        let mut bytes = vec![0_u8; 9 << 20];
+        let at = (4 << 20) - 3;
+        bytes[at..at + 6].copy_from_slice(b"marker");
+        std::fs::write(&path, &bytes).unwrap();
+        assert!(contains(&path, "marker").unwrap());
+        assert!(!contains(&path, "markes").unwrap());
+        std::fs::remove_file(&path).unwrap();
+    }
+}

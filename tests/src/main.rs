@@ -1,0 +1,54 @@
+//! The end-to-end scenarios: the lab, driven as an owner drives it, by the `cairn` program and by cutting power.
+//!
+//! `cairn-scenarios test [FILTER]` runs them one after another on one lab in `.state/scenarios`, `bench` measures,
+//! `soak` repeats. It is run from the project's root, where `.state/tools` and `.state/image` are; the `cairn` program
+//! is found beside this one, or named by `CAIRN_BIN`. `--keep` takes over a healthy lab that an earlier run left and
+//! leaves its own.
+//!
+//! Start reading at [`scenarios::ALL`], the list; [`runner`] says in which order and on which lab they run, and
+//! [`world`] is what a scenario has at hand.
+
+mod bench;
+mod command;
+mod disk;
+mod evidence;
+mod figures;
+mod leftovers;
+mod runner;
+mod scan;
+mod scenarios;
+mod soak;
+mod up;
+mod world;
+
+use anyhow::{Result, bail};
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cairn-scenarios test [FILTER] [--keep] | bench | soak [TIMES]";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("cairn-scenarios: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode> {
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let keep = words.iter().any(|word| word == "--keep");
+    words.retain(|word| word != "--keep");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["test"] => runner::test("", keep),
+        ["test", filter] => runner::test(filter, keep),
+        ["bench"] => bench::run(),
+        ["soak"] => soak::run(20),
+        ["soak", times] => soak::run(times.parse()?),
+        // Calls itself inside the lab's network.
+        [scan::COMMAND, address] => scan::run(address.parse()?),
+        _ => bail!(USAGE),
+    }
+}

@@ -1,0 +1,128 @@
+//! One scenario after another on one lab; a failed one does not take the others with it.
+
+use crate::scenarios::{ALL, Needs, Scenario};
+use crate::world::World;
+use crate::{evidence, figures, leftovers};
+use anyhow::{Context, Result, bail};
+use cairn_lab::Lab;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+pub const CHECKPOINT: &str = "healthy";
+
+/// # Errors
+/// When not even a beginning can be made.
+pub fn test(filter: &str, keep: bool) -> Result<ExitCode> {
+    let world = World::new()?;
+    let chosen: Vec<&Scenario> = ALL.iter().filter(|it| it.name.contains(filter)).collect();
+    let taken_over = keep && world.status().is_ok_and(|status| status.healthy);
+    if !taken_over {
+        clear(&world)?;
+    }
+    let mut tally = Tally::default();
+    let begins = chosen.iter().any(|it| it.needs == Needs::Healthy) && !taken_over;
+    let first = ALL.first().filter(|it| begins && !chosen.iter().any(|other| other.name == it.name));
+    for scenario in first.into_iter().chain(chosen) {
+        if taken_over && scenario.needs == Needs::Empty && !filter.contains(scenario.name) {
+            continue;
+        }
+        tally.run(&world, scenario);
+    }
+    if !keep {
+        tally.note("nothing is left of a lab that was taken down", Instant::now(), &world, take_down(&world));
+    }
+    world.figures.borrow_mut().sizes(&world.cairn);
+    println!("\n{}\n\n{}", figures::host(&world.scratch)?, world.figures.borrow().table());
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+}
+
+impl Tally {
+    fn run(&mut self, world: &World, scenario: &Scenario) {
+        let began = Instant::now();
+        world.set_deadline(Duration::from_secs(scenario.seconds + 180));
+        let result = prepare(world, scenario.needs).and_then(|()| {
+            world.set_deadline(Duration::from_secs(scenario.seconds));
+            (scenario.run)(world)
+        });
+        self.note(scenario.name, began, world, result);
+    }
+
+    fn note(&mut self, name: &str, began: Instant, world: &World, result: Result<()>) {
+        let seconds = began.elapsed().as_secs();
+        match result {
+            Ok(()) => {
+                self.passed += 1;
+                println!("ok {name} ({seconds} s)");
+            }
+            Err(error) => {
+                self.failed += 1;
+                println!("FAILED {name} ({seconds} s): {error:#}");
+                print!("{}", evidence::of(world));
+                if let Some(folder) = evidence::keep(world, self.failed) {
+                    println!("  --- all of it in {}", folder.display());
+                }
+            }
+        }
+    }
+}
+
+/// Puts the lab into the state that a scenario begins with, by the checkpoint when an earlier one left it broken.
+fn prepare(world: &World, needs: Needs) -> Result<()> {
+    match needs {
+        Needs::Nothing => Ok(()),
+        Needs::Empty => clear(world),
+        Needs::Healthy => {
+            if resume(world).is_ok() && world.healthy(Duration::from_secs(60)).is_ok() {
+                return Ok(());
+            }
+            if !world.state.join("checkpoints").join(CHECKPOINT).exists() {
+                bail!("there is no healthy lab to run this on");
+            }
+            world.cairn_lab_within(Duration::from_secs(150), &["checkpoint", "restore", CHECKPOINT])?;
+            world.healthy(Duration::from_secs(150)).context("the lab could not be restored").map(drop)
+        }
+    }
+}
+
+/// Machines that a scenario paused go on, and a manager that it stopped is started.
+fn resume(world: &World) -> Result<()> {
+    let lab = world.lab()?;
+    for machine in lab.machines()? {
+        if machine.is_on() {
+            machine.control(|qmp| qmp.execute("cont", serde_json::json!({})))?;
+        }
+    }
+    if lab.process("manager").is_none() {
+        world.cairn_lab(&["manager", "start"])?;
+    }
+    Ok(())
+}
+
+/// Removes whatever an earlier run left.
+pub fn clear(world: &World) -> Result<()> {
+    for state in [world.state.clone(), world.state.join("crashed")] {
+        Lab::clear(&state)?;
+    }
+    std::fs::remove_dir_all(&world.state)?;
+    std::fs::create_dir_all(&world.scratch)?;
+    Ok(())
+}
+
+/// `cairn lab down`, and nothing is left.
+pub fn take_down(world: &World) -> Result<()> {
+    world.set_deadline(Duration::from_secs(120));
+    world.cairn_lab(&["down"])?;
+    let left = leftovers::of(&world.state);
+    if !left.is_empty() {
+        bail!("after `cairn lab down` there is still {}", left.join("; "));
+    }
+    let _ = std::fs::remove_dir_all(world.state.join("checkpoints"));
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! etcd, asked by Debian's own `etcdctl` from inside the lab's network.
+
+use crate::command::Answer;
+use crate::world::{World, path};
+use anyhow::{Result, ensure};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Who asks.
+struct Client {
+    servers_ca: PathBuf,
+    certificate: Option<(PathBuf, PathBuf)>,
+}
+
+/// A client with the certificate of a node.
+fn client_of(world: &World, node: &str) -> Result<Client> {
+    let fetch = |file: &str| -> Result<PathBuf> {
+        let text = world.exec(node, &["cat", &format!("/var/lib/cairn/etcd/{file}")])?;
+        let path = world.scratch.join(file);
+        std::fs::write(&path, text + "\n")?;
+        Ok(path)
+    };
+    let certificate = Some((fetch("client.crt")?, fetch("etcd.key")?));
+    Ok(Client { servers_ca: fetch("servers-ca.crt")?, certificate })
+}
+
+fn endpoints(world: &World) -> Result<Vec<String>> {
+    let nodes = world.status()?.nodes;
+    let members = nodes.iter().filter(|node| node.name.starts_with("etcd-"));
+    Ok(members.map(|node| format!("https://{}:2379", node.address)).collect())
+}
+
+fn etcdctl(world: &World, client: &Client, endpoint: &str, arguments: &[&str]) -> Result<Answer> {
+    let mut command = world.lab()?.command("etcdctl");
+    command.args(["--endpoints", endpoint, "--command-timeout", "20s", "--dial-timeout", "10s"]);
+    command.arg("--cacert").arg(&client.servers_ca);
+    if let Some((certificate, key)) = &client.certificate {
+        command.arg("--cert").arg(certificate).arg("--key").arg(key);
+    }
+    world.run(command.env("ETCDCTL_API", "3").args(arguments))
+}
+
+pub fn members(world: &World) -> Result<()> {
+    let client = client_of(world, "etcd-1")?;
+    let endpoints = endpoints(world)?;
+    let [first, .., last] = endpoints.as_slice() else { anyhow::bail!("too few members: {endpoints:?}") };
+    world.until("three healthy members", Duration::from_secs(60), || {
+        let words = etcdctl(world, &client, first, &["endpoint", "health", "--cluster"])?.words();
+        ensure!(words.matches("is healthy").count() == 3 && !words.contains("unhealthy"), "{words}");
+        Ok(())
+    })?;
+    let written = etcdctl(world, &client, first, &["put", "scenario", "written through the first"])?;
+    ensure!(written.is_ok(), "a key could not be written: {}", written.words());
+    let read = etcdctl(world, &client, last, &["get", "--print-value-only", "scenario"])?;
+    ensure!(read.text() == "written through the first", "read through the last member: {}", read.words());
+    Ok(())
+}
+
+pub fn strangers(world: &World) -> Result<()> {
+    let known = client_of(world, "etcd-1")?;
+    let servers_ca = known.servers_ca.clone();
+    let refused = |who: &str, client: &Client| -> Result<()> {
+        for endpoint in endpoints(world)? {
+            let answer = etcdctl(world, client, &endpoint, &["get", "--keys-only", "--from-key", ""])?;
+            ensure!(!answer.is_ok(), "{endpoint} answered {who}: {}", answer.words());
+            let words = answer.words();
+            let by_tls = ["certificate", "tls", "connection closed", "deadline exceeded"];
+            ensure!(by_tls.iter().any(|word| words.contains(word)), "{endpoint} failed otherwise: {words}");
+        }
+        Ok(())
+    };
+    refused("a client without a certificate", &Client { servers_ca: servers_ca.clone(), certificate: None })?;
+    let foreign = foreign_certificate(&world.scratch)?;
+    refused("a client of another CA", &Client { servers_ca, certificate: Some(foreign) })?;
+    // The same question with the right certificate: it was not the question that was refused.
+    for endpoint in endpoints(world)? {
+        let answer = etcdctl(world, &known, &endpoint, &["get", "--keys-only", "--from-key", ""])?;
+        ensure!(answer.is_ok(), "{endpoint} refused a node: {}", answer.words());
+    }
+    Ok(())
+}
+
+/// A client certificate as good as the cluster's own, but for its CA.
+fn foreign_certificate(folder: &Path) -> Result<(PathBuf, PathBuf)> {
+    let mut authority = CertificateParams::default();
+    authority.distinguished_name.push(DnType::CommonName, "etcd clients");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let issuer = Issuer::new(authority, KeyPair::generate()?);
+    let mut leaf = CertificateParams::default();
+    leaf.distinguished_name.push(DnType::CommonName, "root");
+    leaf.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+    let key = KeyPair::generate()?;
+    let certificate = leaf.signed_by(&key, &issuer)?;
+    let paths = (folder.join("foreign.crt"), folder.join("foreign.key"));
+    std::fs::write(path(&paths.0)?, certificate.pem())?;
+    std::fs::write(path(&paths.1)?, key.serialize_pem())?;
+    Ok(paths)
+}

@@ -1,0 +1,64 @@
+//! From empty disks to a healthy cluster.
+
+use crate::runner::CHECKPOINT;
+use crate::up::up;
+use crate::world::World;
+use anyhow::{Context, Result, bail, ensure};
+use cairn_model::phase::Phase;
+use std::time::{Duration, Instant};
+
+const YEAR: u64 = 365 * 24 * 3600;
+
+pub fn machines_become_a_cluster(world: &World) -> Result<()> {
+    let timeline = up(world, Duration::from_secs(840))?;
+    timeline.figures(world);
+    let status = world.status()?;
+    ensure!(status.healthy, "`lab up` ended, but: {}", status.unhealthy_because.join("; "));
+    ensure!(status.etcd.healthy == 3, "{} members of etcd are healthy", status.etcd.healthy);
+    let nodes: Vec<_> = status.nodes.iter().filter(|node| node.enrolled).collect();
+    ensure!(nodes.len() == 4, "{} nodes are enrolled", nodes.len());
+    for node in &nodes {
+        let right = node.phase == Phase::Running && node.encrypted && node.unlocked;
+        ensure!(
+            right,
+            "{} is {}, encrypted {}, unlocked {}",
+            node.name,
+            node.phase,
+            node.encrypted,
+            node.unlocked
+        );
+    }
+    let compute = nodes.iter().find(|node| node.name == "compute-1").context("no compute-1")?;
+    if !compute.conditions.iter().any(|it| it.message.starts_with("waiting for artifact k3s ")) {
+        bail!("compute-1 does not say that it waits for k3s: {:?}", compute.conditions);
+    }
+    for node in ["etcd-1", "compute-1"] {
+        let clock = world.exec(node, &["cat", "/sys/class/rtc/rtc0/since_epoch"])?;
+        let seconds: u64 = clock.parse().with_context(|| format!("the clock of {node} says {clock}"))?;
+        ensure!(seconds < YEAR, "the clock of {node} did not start in 1970 but stands at {seconds} s");
+    }
+    // As it was on the first day, for whoever tries it a second time.
+    let medium = world.state.join("media/etcd-1.img");
+    world.demand(
+        std::process::Command::new("cp").arg("--sparse=always").args([&medium, &used_medium(world)]),
+    )?;
+    Ok(())
+}
+
+/// The prepared medium of etcd-1, as it was before its first start.
+pub fn used_medium(world: &World) -> std::path::PathBuf {
+    world.scratch.join("etcd-1-used.img")
+}
+
+pub fn checkpoint(world: &World) -> Result<()> {
+    let began = Instant::now();
+    let limit = Duration::from_secs(120);
+    world.cairn_lab_within(limit, &["checkpoint", "save", CHECKPOINT])?;
+    let saved = began.elapsed();
+    world.figures.borrow_mut().time("saving a checkpoint of the four machines", saved, "");
+    let began = Instant::now();
+    world.cairn_lab_within(limit, &["checkpoint", "restore", CHECKPOINT])?;
+    world.healthy(Duration::from_secs(120))?;
+    world.figures.borrow_mut().time("restoring it, up to healthy", began.elapsed(), "");
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! The scenarios, in an order in which each finds what it needs without waiting.
+
+mod crash_install;
+mod encryption;
+mod etcd;
+pub mod formation;
+mod join_key;
+mod moving;
+pub mod stranger;
+mod teardown;
+mod uninjected;
+pub mod unlocking;
+mod waiting;
+
+use crate::world::World;
+use anyhow::Result;
+
+/// On what a scenario begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing at all in the state directory.
+    Empty,
+    /// The lab's cluster, healthy.
+    Healthy,
+    /// Whatever is there.
+    Nothing,
+}
+
+pub struct Scenario {
+    /// The sentence that it proves.
+    pub name: &'static str,
+    pub needs: Needs,
+    /// Until when it has to be through.
+    pub seconds: u64,
+    pub run: fn(&World) -> Result<()>,
+}
+
+const fn on_healthy(name: &'static str, seconds: u64, run: fn(&World) -> Result<()>) -> Scenario {
+    Scenario { name, needs: Needs::Healthy, seconds, run }
+}
+
+/// The first one makes the lab on which the others run.
+pub const ALL: &[Scenario] = &[
+    Scenario {
+        name: "four machines with empty disks and clocks of 1970 become a healthy cluster",
+        needs: Needs::Empty,
+        seconds: 900,
+        run: formation::machines_become_a_cluster,
+    },
+    on_healthy(
+        "a checkpoint of the cluster is saved, and restored it is healthy",
+        240,
+        formation::checkpoint,
+    ),
+    on_healthy("all three members of etcd are healthy and hold the same key", 90, etcd::members),
+    on_healthy("etcd refuses who has no certificate or one of another CA", 60, etcd::strangers),
+    on_healthy("a marker file is nowhere on the raw disk of an encrypted node", 90, encryption::marker),
+    on_healthy(
+        "the recovery key from the first day's cluster file opens a data partition, another key does not",
+        120,
+        encryption::recovery_key,
+    ),
+    on_healthy(
+        "a machine without the lab's injection listens on no port but its own",
+        120,
+        uninjected::listens,
+    ),
+    on_healthy(
+        "a node that was power-cut comes back locked and the manager unlocks it",
+        240,
+        unlocking::power_cut,
+    ),
+    on_healthy(
+        "ten power cuts without a manager change nothing, and the recovery key typed at the console unlocks",
+        600,
+        waiting::ten_power_cuts,
+    ),
+    on_healthy("a machine that was not approved gets nothing", 240, stranger::gets_nothing),
+    on_healthy(
+        "a manager that is killed in the middle of an installation goes on with it when started again",
+        420,
+        crash_install::same_directory,
+    ),
+    on_healthy(
+        "a manager that lost its working directory in the middle of an installation brings it to an end",
+        480,
+        crash_install::empty_directory,
+    ),
+    on_healthy("a join key that was used is refused", 180, join_key::used),
+    on_healthy(
+        "machines and manager move to a network with another router and are healthy there",
+        300,
+        moving::home,
+    ),
+    Scenario {
+        name: "what a killed lab left is cleared by the next one and by `lab down`",
+        needs: Needs::Nothing,
+        seconds: 180,
+        run: teardown::after_a_crash,
+    },
+];
