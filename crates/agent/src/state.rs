@@ -105,6 +105,7 @@ impl NodeState {
             order;
         self.configure(config, roster)?;
         self.put("agents-ca.crt", &certificates.agents_ca)?;
+        self.put("boot.crt", &certificates.boot)?;
         self.put("node.crt", &certificates.node)?;
         self.put("node.key", keys.node.to_pem().expose())?;
         self.put("etcd/servers-ca.crt", &certificates.etcd.servers_ca)?;

@@ -48,6 +48,8 @@ pub struct Facts<'a> {
     pub exchanged: bool,
     /// The roster number that this machine was told last.
     pub told: Option<u64>,
+    /// A running machine proved to be this very node a moment ago.
+    pub runs_elsewhere: bool,
     /// False while a refusal or failure is too recent to try again.
     pub may_try: bool,
 }
@@ -200,6 +202,11 @@ fn locked(facts: &Facts<'_>, said: &str) -> Action {
     let others = facts.cluster.nodes.iter().filter(|other| other.name != *name);
     if others.filter_map(|other| other.enrolled.as_ref()).any(|machine| machine.luks == Some(luks)) {
         return refuse("its data partition is another node's; was a disk moved or copied?");
+    }
+    if facts.runs_elsewhere {
+        return refuse(format!(
+            "'{name}' is running, and a second machine shows its boot identity: somebody may have copied its boot partition. It gets no key"
+        ));
     }
     match &node.enrolled {
         None => Action::Adopt { node: name.clone(), boot: *key, running: None, luks: Some(luks) },

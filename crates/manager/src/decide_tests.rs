@@ -83,11 +83,12 @@ struct Case {
     approval: Option<Approval>,
     exchanged: bool,
     told: Option<u64>,
+    runs_elsewhere: bool,
     may_try: bool,
 }
 
 fn with(cluster: Cluster) -> Case {
-    Case { cluster, approval: None, exchanged: false, told: None, may_try: true }
+    Case { cluster, approval: None, exchanged: false, told: None, runs_elsewhere: false, may_try: true }
 }
 
 impl Case {
@@ -100,6 +101,7 @@ impl Case {
             approval: self.approval.as_ref(),
             exchanged: self.exchanged,
             told: self.told,
+            runs_elsewhere: self.runs_elsewhere,
             may_try: self.may_try,
         })
     }
@@ -187,6 +189,13 @@ fn an_installation_is_followed_when_it_is_this_clusters() {
 }
 
 #[test]
+fn a_copied_boot_identity_gets_no_key_while_the_original_runs() {
+    let locked = description(AgentState::Locked { node: "etcd-1".into() });
+    let case = Case { runs_elsewhere: true, ..with(enrolled("etcd-1", 1)) };
+    assert!(reason(case.after(&boot("etcd-1", 1), &locked)).contains("copied"));
+}
+
+#[test]
 fn a_locked_node_is_unlocked_when_key_name_and_volume_are_the_enrolled_ones() {
     let locked = |node: &str| description(AgentState::Locked { node: node.into() });
     let file = enrolled("etcd-1", 1);
@@ -251,6 +260,7 @@ fn a_running_node_that_the_file_does_not_know_is_adopted_only_with_its_boot_cert
             approval: None,
             exchanged: false,
             told: None,
+            runs_elsewhere: false,
             may_try: true,
         })
     };

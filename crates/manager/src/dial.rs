@@ -173,6 +173,11 @@ fn next(core: &Core, proven: &Proven, description: &Description) -> Action {
             (machine.code.is_some(), machine.told, machine.not_before.is_none_or(|moment| now >= moment))
         })
         .unwrap_or((false, None, false));
+    let runs_elsewhere = description
+        .state
+        .node()
+        .and_then(|node| node.parse().ok())
+        .is_some_and(|node| core.registry().runs_elsewhere(&node, proven.key(), now));
     let action = core.book.journal(|journal| {
         decide::decide(&Facts {
             proven,
@@ -182,6 +187,7 @@ fn next(core: &Core, proven: &Proven, description: &Description) -> Action {
             approval: journal.approvals.get(proven.key()),
             exchanged,
             told,
+            runs_elsewhere,
             may_try,
         })
     });

@@ -19,6 +19,8 @@ use tokio::time::Instant;
 pub const SILENCE: Duration = Duration::from_secs(15);
 /// From one system to the next no agent runs; a small machine takes minutes.
 const BETWEEN: Duration = Duration::from_secs(300);
+/// A node that said so recently runs still: restarting takes it longer than this.
+const ALIVE: Duration = Duration::from_secs(10);
 /// A stranger that is neither heard nor reached for so long is forgotten.
 const FORGET: Duration = Duration::from_secs(600);
 /// A hint from our own knowledge never displaces what was heard so recently.
@@ -82,6 +84,16 @@ pub enum Heard {
 }
 
 impl Registry {
+    /// Whether another machine than the one with this key is this node, runs, and said so a moment ago.
+    pub fn runs_elsewhere(&self, node: &Name, key: &Fingerprint, now: Instant) -> bool {
+        self.machines.iter().filter(|(other, _)| *other != key).any(|(_, machine)| {
+            machine.contact.as_ref().is_some_and(|contact| {
+                let is_node = matches!(&contact.proven, Proven::Node { node: proven, .. } if proven == node);
+                is_node && now.duration_since(contact.at) < ALIVE
+            })
+        })
+    }
+
     pub fn hear(&mut self, announcement: Announcement, now: Instant) -> Heard {
         self.take(announcement, true, now)
     }
@@ -266,6 +278,21 @@ mod tests {
             port: 4210,
             addresses: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_node_runs_elsewhere_only_while_another_machine_said_so_a_moment_ago() {
+        let start = Instant::now();
+        let node: Name = "etcd-1".parse().unwrap();
+        let mut registry = Registry::default();
+        registry.hear(announcement(2), start);
+        let proven = Proven::Node { node: node.clone(), key: key(2) };
+        let running = description(AgentState::Running { node: "etcd-1".into() });
+        registry.get_mut(&key(2)).unwrap().spoke(proven, running, start);
+        assert!(registry.runs_elsewhere(&node, &key(1), start));
+        assert!(!registry.runs_elsewhere(&node, &key(2), start));
+        assert!(!registry.runs_elsewhere(&"etcd-2".parse().unwrap(), &key(1), start));
+        assert!(!registry.runs_elsewhere(&node, &key(1), start + ALIVE));
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Node {
                 unlocked: luks_uuid.is_some(),
             },
             requests: None,
-            boot_certificate: None,
+            boot_certificate: self.state.text("boot.crt").ok(),
             etcd_healthy: now.etcd_healthy,
             memory_used: memory::used(),
             agent_resident: memory::own(),
