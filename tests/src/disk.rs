@@ -5,10 +5,12 @@ use anyhow::{Context, Result};
 use regex::bytes::Regex;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const SECTOR: u64 = 512;
+const CHUNK: usize = 4 << 20;
 /// LUKS2 keeps its headers and key slots in the first 16 MiB.
 const HEADER: u64 = 32 << 20;
 
@@ -76,25 +78,26 @@ pub fn boot_entries(world: &World, raw: &Raw) -> Result<Vec<String>> {
     Ok(text.lines().filter_map(|line| line.rsplit('/').next()).map(str::to_owned).collect())
 }
 
-/// Whether the bytes are anywhere in the file. Holes are read too, which costs a second or two.
+/// Whether the text is anywhere in the file. Holes, of which a sparse disk image mostly consists, are not read.
 pub fn contains(file: &Path, needle: &str) -> Result<bool> {
-    let needle_bytes = Regex::new(needle)?;
-    let overlap = needle.len();
-    let mut file = File::open(file)?;
-    let mut buffer = vec![0; 4 << 20];
-    let mut kept = 0;
+    let pattern = Regex::new(&regex::escape(needle))?;
+    let file = File::open(file)?;
+    let mut buffer = vec![0; CHUNK];
+    let mut at = 0;
     loop {
-        let count = file.read(buffer.get_mut(kept..).unwrap_or_default())?;
-        let filled = kept + count;
-        let bytes = buffer.get(..filled).unwrap_or_default();
-        if needle_bytes.is_match(bytes) {
+        at = match rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(at)) {
+            Ok(data) => data,
+            // Nothing but a hole up to the end.
+            Err(rustix::io::Errno::NXIO) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let count = file.read_at(&mut buffer, at)?;
+        if pattern.is_match(buffer.get(..count).unwrap_or_default()) {
             return Ok(true);
         }
-        if count == 0 {
-            return Ok(false);
-        }
-        kept = overlap.min(filled);
-        buffer.copy_within(filled - kept..filled, 0);
+        // What lies across the edge is looked at again.
+        let step = count.saturating_sub(needle.len()).max(1);
+        at = at.saturating_add(u64::try_from(step)?);
     }
 }
 

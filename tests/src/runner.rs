@@ -28,6 +28,10 @@ pub fn test(filter: &str, keep: bool) -> Result<ExitCode> {
         }
         tally.run(&world, scenario);
     }
+    if begins || taken_over {
+        // Shown with the figures; a lab that is broken by now has failed already.
+        let _ = crate::bench::memory(&world);
+    }
     if !keep {
         tally.note("nothing is left of a lab that was taken down", Instant::now(), &world, take_down(&world));
     }
