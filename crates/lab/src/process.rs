@@ -94,10 +94,17 @@ impl Identity {
         Some(Identity { pid: pid.parse().ok()?, start: start.parse().ok()? })
     }
 
-    /// A process that ended and was not yet collected counts as gone.
+    /// A process that ended and was not yet collected counts as gone; not so one of which only the first thread
+    /// ended, for the others still hold its locks and sockets.
     pub fn alive(self) -> bool {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        parse_stat(&stat).is_some_and(|(state, start)| start == self.start && state != 'Z' && state != 'X')
+        parse_stat(&stat).is_some_and(|(state, start)| {
+            start == self.start && state != 'X' && (state != 'Z' || self.threads() > 1)
+        })
+    }
+
+    fn threads(self) -> usize {
+        fs::read_dir(format!("/proc/{}/task", self.pid)).map_or(0, Iterator::count)
     }
 
     pub(crate) fn signal(self, signal: Signal) {

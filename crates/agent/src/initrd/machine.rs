@@ -334,6 +334,8 @@ impl Machine {
         }
         let log = EventLog::new();
         now.job = Some(log.clone());
+        // What the last attempt failed of says nothing about this one.
+        now.conditions.clear();
         now.state = AgentState::Installing { node: order.config.name.clone() };
         now.boot_certificate = Some(order.certificates.boot.clone());
         Ok(Some(log))
