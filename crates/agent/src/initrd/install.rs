@@ -58,7 +58,8 @@ pub enum InstallError {
     Random(#[source] getrandom::Error),
 }
 
-/// The whole job. Every failure is the last event of the log.
+/// The whole job. Every failure is the last event of the log. `begin` is told the disk once it was found
+/// fit, before the first byte is written.
 ///
 /// # Errors
 /// The step that failed; the machine is as it was for all that starts it.
@@ -67,6 +68,7 @@ pub fn install(
     keys: &Keys,
     medium: Option<&BootDisk>,
     log: &EventLog,
+    begin: impl FnOnce(&str),
 ) -> Result<(), InstallError> {
     let plan = Plan::new("install", &order.config.name, install_steps(&order.target));
     log.emit(What::Planned { plan });
@@ -74,6 +76,7 @@ pub fn install(
         Target::Medium => (medium.cloned().ok_or(OrderError::Target)?, None),
         Target::Disk { id, wipe, source } => {
             let disk = log.blocking_step("check-disk", || find_disk(id, *wipe))?;
+            begin(id);
             let loader = log.blocking_step("write-system", || write_system(&disk, source, log))?;
             (disk, Some(loader))
         }

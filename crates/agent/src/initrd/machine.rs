@@ -58,6 +58,8 @@ struct Now {
     boot_certificate: Option<String>,
     conditions: Vec<Condition>,
     inventory: Option<(Instant, Inventory)>,
+    /// The disk that this very agent found fit and began to write: what is on it now is its own.
+    begun: Option<String>,
 }
 
 fn refused(reason: impl ToString) -> Response {
@@ -82,6 +84,7 @@ impl Machine {
             boot_certificate,
             conditions: Vec::new(),
             inventory: None,
+            begun: None,
         };
         Self {
             start,
@@ -341,7 +344,10 @@ impl Machine {
         Ok(Some(log))
     }
 
-    fn enrol(self: &Arc<Self>, peer: &Peer, order: EnrolOrder) -> Response {
+    fn enrol(self: &Arc<Self>, peer: &Peer, mut order: EnrolOrder) -> Response {
+        if let Target::Disk { id, wipe, .. } = &mut order.target {
+            *wipe |= self.now().begun.as_deref() == Some(id);
+        }
         let log = match self.accept(peer, &order) {
             Err(reason) => return refused(reason),
             Ok(None) => return Response::Done,
@@ -368,7 +374,8 @@ impl Machine {
     fn install(&self, order: &EnrolOrder, log: &EventLog) -> bool {
         let node = order.config.name.clone();
         let (Start::Fresh { keys, .. } | Start::Joining { keys, .. }) = &self.start else { return false };
-        let result = install::install(order, keys, self.disk.as_ref(), log);
+        let begin = |id: &str| self.now().begun = Some(id.to_owned());
+        let result = install::install(order, keys, self.disk.as_ref(), log, begin);
         let mut now = self.now();
         match result {
             Ok(()) => {
