@@ -56,7 +56,7 @@ impl Figures {
         }
         let target = cairn.parent().and_then(Path::parent).unwrap_or(Path::new("target"));
         let agent =
-            target.join(format!("static/{}-unknown-linux-gnu/release/cairn-agent", std::env::consts::ARCH));
+            target.join(format!("static/{}-unknown-linux-gnu/small/cairn-agent", std::env::consts::ARCH));
         if let Some(bytes) = size(&agent) {
             self.size("`cairn-agent` (static)", bytes, "");
         }

@@ -15,7 +15,7 @@ pub const CHECKPOINT: &str = "healthy";
 pub fn test(filter: &str, keep: bool) -> Result<ExitCode> {
     let world = World::new()?;
     let chosen: Vec<&Scenario> = ALL.iter().filter(|it| it.name.contains(filter)).collect();
-    let taken_over = keep && world.status().is_ok_and(|status| status.healthy);
+    let taken_over = keep && is_healthy(&world);
     if !taken_over {
         clear(&world)?;
     }
@@ -50,7 +50,6 @@ struct Tally {
 impl Tally {
     fn run(&mut self, world: &World, scenario: &Scenario) {
         let began = Instant::now();
-        world.set_deadline(Duration::from_secs(scenario.seconds + 180));
         let result = prepare(world, scenario.needs).and_then(|()| {
             world.set_deadline(Duration::from_secs(scenario.seconds));
             (scenario.run)(world)
@@ -83,16 +82,23 @@ fn prepare(world: &World, needs: Needs) -> Result<()> {
         Needs::Nothing => Ok(()),
         Needs::Empty => clear(world),
         Needs::Healthy => {
-            if resume(world).is_ok() && world.healthy(Duration::from_secs(60)).is_ok() {
+            if is_healthy(world) {
                 return Ok(());
             }
             if !world.state.join("checkpoints").join(CHECKPOINT).exists() {
                 bail!("there is no healthy lab to run this on");
             }
+            world.set_deadline(Duration::from_secs(300));
             world.cairn_lab_within(Duration::from_secs(150), &["checkpoint", "restore", CHECKPOINT])?;
             world.healthy(Duration::from_secs(150)).context("the lab could not be restored").map(drop)
         }
     }
+}
+
+/// Whether there is a lab on which one can go on.
+fn is_healthy(world: &World) -> bool {
+    world.set_deadline(Duration::from_secs(120));
+    resume(world).is_ok() && world.healthy(Duration::from_secs(60)).is_ok()
 }
 
 /// Machines that a scenario paused go on, and a manager that it stopped is started.

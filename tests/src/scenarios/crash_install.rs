@@ -4,6 +4,7 @@ use super::stranger::{self, DISK, approve, current_code, discovered, find};
 use crate::world::World;
 use anyhow::{Context, Result, ensure};
 use cairn_lab::{DiskSpec, LabError};
+use cairn_manager::api::MachineStatus;
 use cairn_workflow::RowState;
 use std::time::Duration;
 
@@ -40,14 +41,9 @@ pub fn empty_directory(world: &World) -> Result<()> {
     world.until(&format!("{node} to run in a healthy cluster"), WHOLE, || {
         // At most it asks again.
         if let Ok(machine) = find(world, name)
-            && let (Some(code), false) = (&machine.code, machine.approved)
+            && asks(&machine)
         {
-            let blank =
-                machine.inventory.iter().flat_map(|it| &it.disks).find(|disk| !disk.content.is_blank());
-            let disk = blank.map(|disk| disk.id.clone());
-            let wipe: Vec<&str> = disk.iter().flat_map(|id| ["--disk", id.as_str(), "--wipe"]).collect();
-            let answer = approve(world, &machine, code, &[&["--as", node], wipe.as_slice()].concat())?;
-            ensure!(answer.is_ok(), "the second approval was refused: {}", answer.words());
+            approve_whatever_is_on_it(world, &machine, node)?;
         }
         let status = world.status()?;
         let runs = status.nodes.iter().any(|it| it.name == node && it.unlocked);
@@ -55,6 +51,22 @@ pub fn empty_directory(world: &World) -> Result<()> {
         ensure!(status.nodes.iter().filter(|it| it.enrolled).count() >= 5, "a node was forgotten");
         Ok(())
     })
+}
+
+/// Whether the owner's word is wanted: for the first time, or for a disk that is not blank any more.
+fn asks(machine: &MachineStatus) -> bool {
+    let for_the_disk = machine.refused.as_ref().is_some_and(|reason| reason.contains("not blank"));
+    machine.code.is_some() && (!machine.approved || for_the_disk)
+}
+
+fn approve_whatever_is_on_it(world: &World, machine: &MachineStatus, node: &str) -> Result<()> {
+    let disks = machine.inventory.iter().flat_map(|it| &it.disks);
+    let half_written = disks.into_iter().find(|disk| !disk.content.is_blank()).map(|disk| disk.id.clone());
+    let wipe: Vec<&str> = half_written.iter().flat_map(|id| ["--disk", id.as_str(), "--wipe"]).collect();
+    let code = machine.code.as_deref().unwrap_or_default();
+    let answer = approve(world, machine, code, &[&["--as", node], wipe.as_slice()].concat())?;
+    ensure!(answer.is_ok(), "the second approval was refused: {}", answer.words());
+    Ok(())
 }
 
 /// The system is on its way to the disk: the worst moment.

@@ -1,5 +1,5 @@
-//! A prepared medium is good for one machine, once. That an expired or a foreign join key is refused is shown by the
-//! tests of `cairn-vault` (`join.rs`) and `cairn-manager`.
+//! A prepared medium is good for one machine, once. That an expired join key is refused is shown by the tests of
+//! `cairn-manager` (`path_tests.rs`), and that a foreign one is, by those of `cairn-vault` (`join.rs`).
 
 use super::formation::used_medium;
 use crate::world::World;
