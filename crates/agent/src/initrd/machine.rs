@@ -18,7 +18,7 @@ use cairn_vault::{RecoveryKey, join};
 use cairn_wire::code::{Commitment, Nonce};
 use cairn_wire::fingerprint;
 use cairn_wire::message::{
-    AgentState, Description, Encryption, EnrolOrder, PROTOCOL, Peer, Request, Response,
+    AgentState, Description, Encryption, EnrolOrder, PROTOCOL, Peer, Request, Response, Target,
 };
 use cairn_wire::server::Handler;
 use cairn_wire::tls;
