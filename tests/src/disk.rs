@@ -38,15 +38,7 @@ pub fn copy(world: &World, machine: &str) -> Result<Raw> {
 /// Start and length of a partition in bytes, as util-linux reads the table.
 fn partition(world: &World, raw: &Raw, number: u32) -> Result<(u64, u64)> {
     let mut command = Command::new("partx");
-    command.args([
-        "--show",
-        "--raw",
-        "--noheadings",
-        "--output",
-        "START,SECTORS",
-        "--nr",
-        &number.to_string(),
-    ]);
+    command.args(["--raw", "--noheadings", "--output", "START,SECTORS", "--nr", &number.to_string()]);
     let text = world.demand(command.arg(&raw.path))?;
     let mut numbers = text.split_whitespace().filter_map(|word| word.parse::<u64>().ok());
     match (numbers.next(), numbers.next()) {
