@@ -2,7 +2,7 @@
 
 use crate::command;
 use anyhow::Result;
-use cairn_lab::Tools;
+use cairn_lab::{Accel, Tools};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -75,12 +75,15 @@ pub fn host(scratch: &Path) -> Result<String> {
     let memory: u64 =
         field(&read("/proc/meminfo"), "MemTotal").trim_end_matches(" kB").parse().unwrap_or_default();
     let kernel = read("/proc/sys/kernel/osrelease");
-    let qemu = Tools::discover(&std::env::current_dir()?)?.qemu;
-    let answer = command::run(Command::new(qemu).arg("--version"), scratch, Duration::from_secs(30))?;
+    let tools = Tools::discover(&std::env::current_dir()?)?;
+    let accel = match Accel::detect(&tools) {
+        Accel::Kvm => "KVM",
+        Accel::Tcg => "without hardware virtualisation (TCG)",
+    };
+    let answer = command::run(Command::new(tools.qemu).arg("--version"), scratch, Duration::from_secs(30))?;
     let qemu = answer.text().lines().next().unwrap_or_default().to_owned();
-    let kvm = if Path::new("/dev/kvm").exists() { "with" } else { "without" };
     Ok(format!(
-        "{cores} cores of {cpu}, {} GiB, Linux {}, {qemu}, {kvm} /dev/kvm",
+        "{cores} cores of {cpu}, {} GiB, Linux {}, {qemu}, {accel}",
         memory / (1 << 20),
         kernel.trim()
     ))
