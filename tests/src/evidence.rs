@@ -28,9 +28,18 @@ pub fn of(world: &World) -> String {
     text
 }
 
+fn folder(world: &World) -> std::path::PathBuf {
+    world.state.with_file_name("scenarios-failed")
+}
+
+/// Removes what earlier runs kept.
+pub fn forget(world: &World) {
+    let _ = fs::remove_dir_all(folder(world));
+}
+
 /// Keeps the whole logs outside the lab, which goes on or away.
 pub fn keep(world: &World, number: usize) -> Option<std::path::PathBuf> {
-    let folder = world.state.with_file_name("scenarios-failed").join(number.to_string());
+    let folder = folder(world).join(number.to_string());
     fs::create_dir_all(&folder).ok()?;
     for machine in fs::read_dir(world.state.join("machines")).into_iter().flatten().flatten() {
         let name = format!("{}.console", machine.file_name().to_string_lossy());

@@ -19,6 +19,7 @@ pub fn test(filter: &str, keep: bool) -> Result<ExitCode> {
     if !taken_over {
         clear(&world)?;
     }
+    evidence::forget(&world);
     let mut tally = Tally::default();
     let begins = chosen.iter().any(|it| it.needs == Needs::Healthy) && !taken_over;
     let first = ALL.first().filter(|it| begins && !chosen.iter().any(|other| other.name == it.name));
@@ -37,6 +38,9 @@ pub fn test(filter: &str, keep: bool) -> Result<ExitCode> {
     }
     world.figures.borrow_mut().sizes(&world.cairn);
     println!("\n{}\n\n{}", figures::host(&world.scratch)?, world.figures.borrow().table());
+    if !keep {
+        std::fs::remove_dir_all(&world.state)?;
+    }
     println!("{} passed, {} failed", tally.passed, tally.failed);
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
