@@ -1,8 +1,7 @@
 //! What somebody finds who takes a node's disk home.
 
 use crate::command::Answer;
-use crate::command::Answer;
-use crate::disk::{self, Raw};
+use crate::disk;
 use crate::world::{World, path};
 use anyhow::{Context, Result, ensure};
 use cairn_lab::DiskSpec;
