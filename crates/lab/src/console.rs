@@ -73,9 +73,18 @@ pub(crate) fn wait_for(
     }
 }
 
-/// Types on the console.
+/// What a serial line may take to swallow a line of text when the machine is busy.
+const SWALLOWED_WITHIN: Duration = Duration::from_secs(20);
+
+/// Types on the console. A serial port takes sixteen bytes at a time and QEMU forgets the rest when its client goes,
+/// so this one stays until QEMU has read to the end and hangs up.
 pub(crate) fn send(dir: &Path, bytes: &[u8]) -> io::Result<()> {
-    socket::connect(dir, CONSOLE_SOCKET)?.write_all(bytes)
+    let mut console = socket::connect(dir, CONSOLE_SOCKET)?;
+    console.write_all(bytes)?;
+    console.shutdown(std::net::Shutdown::Write)?;
+    console.set_read_timeout(Some(SWALLOWED_WITHIN))?;
+    // What the machine says meanwhile is in the console's log.
+    io::copy(&mut console, &mut io::sink()).map(drop)
 }
 
 /// Joins this process's terminal with the console until Ctrl-] is typed or the machine goes off.
