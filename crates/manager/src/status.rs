@@ -13,6 +13,7 @@ use crate::registry::{Machine, Registry};
 use cairn_model::cluster::{Cluster, Node};
 use cairn_model::phase::{Condition, Phase};
 use cairn_wire::fingerprint::short;
+use cairn_wire::message::AgentState;
 use tokio::time::Instant;
 
 pub struct View<'a> {
@@ -27,7 +28,7 @@ pub struct View<'a> {
 pub fn status(view: &View<'_>, journal: &Journal) -> Status {
     let View { cluster, registry, etcd, network, .. } = view;
     let nodes: Vec<NodeStatus> = cluster.nodes.iter().map(|place| node(view, place)).collect();
-    let strangers = registry.iter().filter(|machine| is_stranger(machine, view));
+    let strangers = registry.iter().filter(|machine| is_stranger(machine, view, journal));
     let machines = strangers.map(|stranger| machine(view, journal, stranger)).collect();
     let etcd = etcd_status(etcd);
     let unhealthy_because = health::missing(&nodes, &etcd);
@@ -72,9 +73,12 @@ fn node(view: &View<'_>, node: &Node) -> NodeStatus {
 }
 
 /// Neither a node nor a mere guess of where one might be.
-fn is_stranger(machine: &Machine, view: &View<'_>) -> bool {
+fn is_stranger(machine: &Machine, view: &View<'_>, journal: &Journal) -> bool {
+    // A node whose installation broke off, and for which the owner's word was lost, asks for it again.
+    let asks = machine.contact.as_ref().is_some_and(|it| it.description.state == AgentState::Fresh)
+        && !journal.approvals.contains_key(&machine.fingerprint);
     let known = view.cluster.node_with_key(&machine.fingerprint).is_some();
-    !known && (machine.announced || machine.contact.is_some())
+    asks || (!known && (machine.announced || machine.contact.is_some()))
 }
 
 fn machine(view: &View<'_>, journal: &Journal, machine: &Machine) -> MachineStatus {
