@@ -50,8 +50,12 @@ scenarios:
 bench: image ## Measure times, memory and sizes, and print them as docs/benchmarks.md has them
 	@cargo run --release --locked -q -p cairn-scenarios -- bench
 
-soak: image ## Run the long campaigns
+soak: image ## Run the long campaigns, and the scenarios that `make test` leaves out
 	@cargo run --release --locked -q -p cairn-scenarios -- soak
+	@cargo run --release --locked -q -p cairn-scenarios -- test "the recovery key"
+	@cargo run --release --locked -q -p cairn-scenarios -- test "lost its working directory"
+	@cargo run --release --locked -q -p cairn-scenarios -- test "a join key"
+	@cargo run --release --locked -q -p cairn-scenarios -- test "a killed lab"
 
 deny: ## Check licences and bans of all dependencies (needs cargo-deny; advisories need the network)
 	@cargo deny --offline check licenses bans sources
