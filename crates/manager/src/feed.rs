@@ -1,6 +1,5 @@
 //! One numbered stream of the events of all jobs, for readers that come, go and resume.
 
-use cairn_model::cluster::Name;
 use cairn_workflow::Event;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +12,7 @@ const KEPT: usize = 2000;
 #[derive(Clone, Debug)]
 pub struct Item {
     pub number: u64,
-    pub node: Name,
+    pub subject: String,
     pub event: Event,
 }
 
@@ -36,17 +35,17 @@ impl Feed {
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn push(&self, node: Name, event: Event) {
+    pub fn push(&self, subject: String, event: Event) {
         let mut items = self.items();
         if event.what.is_progress() {
             items.retain(|item| {
                 !(item.event.what.is_progress()
-                    && item.node == node
+                    && item.subject == subject
                     && item.event.what.step() == event.what.step())
             });
         }
         let number = self.newest.borrow().saturating_add(1);
-        items.push_back(Item { number, node, event });
+        items.push_back(Item { number, subject, event });
         while items.len() > KEPT {
             items.pop_front();
         }
@@ -72,7 +71,7 @@ mod tests {
     #[test]
     fn a_reader_resumes_by_number_and_old_progress_is_dropped() {
         let feed = Feed::new(SystemTime::UNIX_EPOCH);
-        let node: Name = "etcd-1".parse().unwrap();
+        let node = "etcd-1".to_owned();
         let progress = |done| What::Progress { step: "a".into(), done, total: 9, unit: String::new() };
         feed.push(node.clone(), Event { number: 1, what: What::Started { step: "a".into() } });
         for done in 0..5 {

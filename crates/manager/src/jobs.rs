@@ -1,4 +1,7 @@
-//! The jobs of the nodes: one plan each, with the manager's steps around the agent's.
+//! The jobs of the nodes, of the cluster and of media: one plan for each subject at a time. A node's has the
+//! manager's steps around the agent's.
+//!
+//! A subject is a node by its name, or something that no node can be called, because it has a `/` in it.
 //!
 //! What is observed of a node moves its job along too, because a manager that restarts in the middle
 //! has seen only a part of it.
@@ -20,7 +23,7 @@ const RUNNING: &str = "running";
 
 #[derive(Debug)]
 pub struct Jobs {
-    jobs: Mutex<BTreeMap<Name, Job>>,
+    jobs: Mutex<BTreeMap<String, Job>>,
     pub feed: Arc<Feed>,
 }
 
@@ -71,40 +74,40 @@ impl Jobs {
         Self { jobs: Mutex::default(), feed }
     }
 
-    fn jobs(&self) -> MutexGuard<'_, BTreeMap<Name, Job>> {
+    fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Job>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn send(&self, node: &Name, log: &EventLog, what: What) {
+    fn send(&self, subject: &str, log: &EventLog, what: What) {
         let number = log.emit(what.clone());
-        self.feed.push(node.clone(), Event { number, what });
+        self.feed.push(subject.to_owned(), Event { number, what });
     }
 
     /// Begins a job in the place of the one before.
     pub fn plan(&self, plan: Plan) {
-        let Ok(node) = plan.subject.parse::<Name>() else { return };
+        let subject = plan.subject.clone();
         let mut jobs = self.jobs();
         let job =
-            jobs.entry(node.clone()).or_insert_with(|| Job { name: String::new(), log: EventLog::new() });
+            jobs.entry(subject.clone()).or_insert_with(|| Job { name: String::new(), log: EventLog::new() });
         job.name = plan.job.clone();
-        self.send(&node, &job.log, What::Planned { plan });
+        self.send(&subject, &job.log, What::Planned { plan });
     }
 
     /// Reports on a step; nothing happens when the job has no such step.
-    pub fn report(&self, node: &Name, what: What) {
-        let jobs = self.jobs();
-        let Some(job) = jobs.get(node) else { return };
+    pub fn report(&self, subject: &(impl AsRef<str> + ?Sized), what: What) {
+        let (jobs, subject) = (self.jobs(), subject.as_ref());
+        let Some(job) = jobs.get(subject) else { return };
         if what.step().is_none_or(|step| job.has(step)) {
-            self.send(node, &job.log, what);
+            self.send(subject, &job.log, what);
         }
     }
 
-    pub fn started(&self, node: &Name, step: &str) {
-        self.report(node, What::Started { step: step.to_owned() });
+    pub fn started(&self, subject: &(impl AsRef<str> + ?Sized), step: &str) {
+        self.report(subject, What::Started { step: step.to_owned() });
     }
 
-    pub fn done(&self, node: &Name, step: &str) {
-        self.report(node, What::Done { step: step.to_owned() });
+    pub fn done(&self, subject: &(impl AsRef<str> + ?Sized), step: &str) {
+        self.report(subject, What::Done { step: step.to_owned() });
     }
 
     /// Takes an event of the agent's own job into the node's. `true` when the agent has finished.
@@ -127,8 +130,10 @@ impl Jobs {
 
     /// After a manager's restart the plan is made again from what the agent says.
     fn ensure_install(&self, node: &Name, agents: Plan) {
-        let known =
-            self.jobs().get(node).is_some_and(|job| agents.steps.iter().all(|step| job.has(&step.id)));
+        let known = self
+            .jobs()
+            .get(node.as_str())
+            .is_some_and(|job| agents.steps.iter().all(|step| job.has(&step.id)));
         if !known {
             let restarts = agents.steps.iter().any(|step| step.id == "check-disk");
             self.plan(around(node, agents.steps, restarts));
@@ -141,7 +146,7 @@ impl Jobs {
     pub fn observe(&self, node: &Name, phase: Phase) {
         match phase {
             Phase::Locked => {
-                let ended = self.jobs().get(node).is_none_or(Job::is_done);
+                let ended = self.jobs().get(node.as_str()).is_none_or(Job::is_done);
                 if ended {
                     self.plan(Plan::new("unlock", node.as_str(), last_steps().into()));
                 } else {
@@ -150,7 +155,7 @@ impl Jobs {
             }
             Phase::Starting if self.finish_before(node, RUNNING) => self.started(node, RUNNING),
             Phase::Running => {
-                let open = self.jobs().get(node).is_some_and(|job| !job.is_done());
+                let open = self.jobs().get(node.as_str()).is_some_and(|job| !job.is_done());
                 if open {
                     self.finish_before(node, "");
                     self.report(node, What::Finished);
@@ -163,7 +168,7 @@ impl Jobs {
     /// Marks all steps before one as done, all of them when there is none of that name. `true` when that
     /// one still waits.
     fn finish_before(&self, node: &Name, step: &str) -> bool {
-        let rows = self.jobs().get(node).map(Job::rows).unwrap_or_default();
+        let rows = self.jobs().get(node.as_str()).map(Job::rows).unwrap_or_default();
         for row in &rows {
             if row.id == step {
                 return row.state == RowState::Waiting;
@@ -175,9 +180,9 @@ impl Jobs {
         false
     }
 
-    /// The node's job by name, with a row for each step.
-    pub fn view(&self, node: &Name) -> Option<(String, Vec<Row>)> {
-        self.jobs().get(node).map(|job| (job.name.clone(), job.rows()))
+    /// The subject's job by name, with a row for each step.
+    pub fn view(&self, subject: &(impl AsRef<str> + ?Sized)) -> Option<(String, Vec<Row>)> {
+        self.jobs().get(subject.as_ref()).map(|job| (job.name.clone(), job.rows()))
     }
 }
 

@@ -44,8 +44,8 @@ impl Reader {
 }
 
 fn job(item: &Item) -> Option<Event> {
-    let Item { number, node, event } = item;
-    let message = EventMessage { node: node.to_string(), event: event.clone() };
+    let Item { number, subject, event } = item;
+    let message = EventMessage { subject: subject.clone(), event: event.clone() };
     Event::default().event("job").id(number.to_string()).json_data(message).ok()
 }
 

@@ -146,6 +146,7 @@ pub struct MediumRequest {
 /// An event `status` says that `GET /api/v1/status` has something new.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventMessage {
-    pub node: String,
+    /// A node by its name, or what else the job is about.
+    pub subject: String,
     pub event: Event,
 }
