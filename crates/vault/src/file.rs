@@ -1,13 +1,15 @@
 //! The cluster file: the whole configuration and its one secret, sealed with a passphrase, in a text small
 //! enough for a password manager's note.
 //!
-//! [`ClusterFile`] is the open one, [`Sealed`] the text, [`Passphrase`] goes between the two, and [`disk`]
-//! keeps the text in a file.
+//! [`ClusterFile`] is the open one, [`Sealed`] the text, [`Passphrase`] goes between the two, [`Entry`] is
+//! how a password manager keeps both, and [`disk`] keeps the text in a file.
 
 pub mod disk;
+mod entry;
 mod envelope;
 mod passphrase;
 mod sealed;
+mod strength;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -17,9 +19,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
+pub use self::entry::{Entry, ImportError, PasteError};
 pub use self::envelope::FORMAT;
 pub use self::passphrase::{Passphrase, PassphraseError};
 pub use self::sealed::{OpenError, SealError, Sealed};
+pub use self::strength::{Strength, Verdict};
 use crate::derive::public;
 use crate::keyring::Keyring;
 use crate::seed::{RandomError, RootSeed};

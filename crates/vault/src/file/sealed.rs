@@ -111,6 +111,16 @@ impl Sealed {
         &self.text
     }
 
+    /// Its length, as a password manager counts.
+    pub fn characters(&self) -> usize {
+        self.text.chars().count()
+    }
+
+    /// Whether both texts are one file, whatever white space they went through.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.envelope == other.envelope
+    }
+
     /// The cluster's name, as the plain lines say.
     pub fn cluster(&self) -> &Name {
         &self.envelope.cluster

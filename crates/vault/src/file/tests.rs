@@ -11,7 +11,7 @@ use super::*;
 
 const PASSPHRASE: &str = "correct horse battery staple";
 
-fn passphrase() -> Passphrase {
+pub(super) fn passphrase() -> Passphrase {
     Passphrase::new(PASSPHRASE).unwrap()
 }
 
@@ -47,7 +47,7 @@ fn full() -> ClusterFile {
     ClusterFile::with_hash(seed, cluster).unwrap()
 }
 
-fn sealed() -> &'static str {
+pub(super) fn sealed() -> &'static str {
     static SEALED: OnceLock<String> = OnceLock::new();
     SEALED.get_or_init(|| full().seal(&passphrase()).unwrap().as_str().to_owned())
 }
