@@ -50,12 +50,8 @@ scenarios:
 bench: image ## Measure times, memory and sizes, and print them as docs/benchmarks.md has them
 	@cargo run --release --locked -q -p cairn-scenarios -- bench
 
-soak: image ## Run the long campaigns, and the scenarios that `make test` leaves out
+soak: image ## Run the long campaigns
 	@cargo run --release --locked -q -p cairn-scenarios -- soak
-	@cargo run --release --locked -q -p cairn-scenarios -- test "the recovery key"
-	@cargo run --release --locked -q -p cairn-scenarios -- test "lost its working directory"
-	@cargo run --release --locked -q -p cairn-scenarios -- test "a join key"
-	@cargo run --release --locked -q -p cairn-scenarios -- test "a killed lab"
 
 deny: ## Check licences and bans of all dependencies (needs cargo-deny; advisories need the network)
 	@cargo deny --offline check licenses bans sources

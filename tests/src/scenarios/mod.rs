@@ -33,16 +33,10 @@ pub struct Scenario {
     /// Until when it has to be through: for what hangs, about four times what it takes.
     pub seconds: u64,
     pub run: fn(&World) -> Result<()>,
-    /// Runs in `make soak` and when it is asked for by name, not in `make test`.
-    pub soak: bool,
 }
 
 const fn on_healthy(name: &'static str, seconds: u64, run: fn(&World) -> Result<()>) -> Scenario {
-    Scenario { name, needs: Needs::Healthy, seconds, run, soak: false }
-}
-
-const fn soak(scenario: Scenario) -> Scenario {
-    Scenario { soak: true, ..scenario }
+    Scenario { name, needs: Needs::Healthy, seconds, run }
 }
 
 /// The first one makes the lab on which the others run.
@@ -52,7 +46,6 @@ pub const ALL: &[Scenario] = &[
         needs: Needs::Empty,
         seconds: 1200,
         run: formation::machines_become_a_cluster,
-        soak: false,
     },
     on_healthy(
         "a checkpoint of the cluster is saved, and restored it is healthy",
@@ -62,11 +55,11 @@ pub const ALL: &[Scenario] = &[
     on_healthy("all three members of etcd are healthy and hold the same key", 180, etcd::members),
     on_healthy("etcd refuses who has no certificate or one of another CA", 120, etcd::strangers),
     on_healthy("a marker file is nowhere on the raw disk of an encrypted node", 180, encryption::marker),
-    soak(on_healthy(
+    on_healthy(
         "the recovery key from the first day's cluster file opens a data partition, another key does not",
         240,
         encryption::recovery_key,
-    )),
+    ),
     on_healthy(
         "a machine without the lab's injection listens on no port but its own",
         240,
@@ -77,23 +70,23 @@ pub const ALL: &[Scenario] = &[
         480,
         unlocking::power_cut,
     ),
-    soak(on_healthy(
+    on_healthy(
         "ten power cuts without a manager change nothing, and the recovery key typed at the console unlocks",
         1200,
         waiting::ten_power_cuts,
-    )),
+    ),
     on_healthy("a machine that was not approved gets nothing", 480, stranger::gets_nothing),
     on_healthy(
         "a manager that is killed in the middle of an installation goes on with it when started again",
         840,
         crash_install::same_directory,
     ),
-    soak(on_healthy(
+    on_healthy(
         "a manager that lost its working directory in the middle of an installation brings it to an end",
         960,
         crash_install::empty_directory,
-    )),
-    soak(on_healthy("a join key that was used is refused", 360, join_key::used)),
+    ),
+    on_healthy("a join key that was used is refused", 360, join_key::used),
     on_healthy(
         "machines and manager move to a network with another router and are healthy there",
         600,
@@ -104,6 +97,5 @@ pub const ALL: &[Scenario] = &[
         needs: Needs::Nothing,
         seconds: 360,
         run: teardown::after_a_crash,
-        soak: true,
     },
 ];
