@@ -7,6 +7,7 @@
 pub mod disk;
 mod entry;
 mod envelope;
+mod header;
 mod passphrase;
 mod sealed;
 mod strength;
@@ -21,6 +22,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 pub use self::entry::{Entry, ImportError, PasteError};
 pub use self::envelope::FORMAT;
+#[cfg(fuzzing)]
+pub use self::envelope::resign;
 pub use self::passphrase::{Passphrase, PassphraseError};
 pub use self::sealed::{OpenError, SealError, Sealed};
 pub use self::strength::{Strength, Verdict};

@@ -1,11 +1,12 @@
 //! The sealed text in a file: read whole, written whole or not at all.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use super::sealed::MOST_BYTES;
 use super::{OpenError, Sealed};
 
 /// Why a file was not read or written.
@@ -31,9 +32,17 @@ pub enum DiskError {
 ///
 /// When it can't be read or is damaged.
 pub fn load(path: &Path) -> Result<Sealed, DiskError> {
-    let bytes = std::fs::read(path).map_err(|error| DiskError::Read(path.to_owned(), error))?;
+    let bytes = read(path).map_err(|error| DiskError::Read(path.to_owned(), error))?;
     // what is not UTF-8 is damaged in a way that the checksum finds
     Sealed::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| DiskError::Open(path.to_owned(), error))
+}
+
+/// No more of it than is needed to see that it is too much.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(MOST_BYTES).unwrap_or(u64::MAX);
+    File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Puts the text in the place of whatever is there, readable by its owner only. Until the very last step the
@@ -122,6 +131,12 @@ mod tests {
         assert!(matches!(save(&path, &sealed()), Err(DiskError::Write(..))));
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
         assert!(path.join("inside").exists());
+    }
+
+    #[test]
+    fn of_a_file_without_an_end_no_more_is_read_than_needed() {
+        let endless = load(Path::new("/dev/zero"));
+        assert!(matches!(endless, Err(DiskError::Open(_, OpenError::TooLong))));
     }
 
     #[test]

@@ -7,13 +7,11 @@ use cairn_model::cluster::{Cluster, Name};
 use zeroize::Zeroizing;
 
 use super::envelope::{self, Envelope};
+use super::header::{self, MOST_WORK, WORK_FACTOR};
 use super::{MOST_CHARACTERS, Passphrase};
 
-/// scrypt's cost, 2^17 (128 MiB, about half a second). Fixed: age by itself takes as much as the machine that
-/// writes can bear, and then a phone or a Pi can't read.
-pub(super) const WORK_FACTOR: u8 = 17;
-/// A file may come from another writer, but none may hold a machine up for minutes.
-const MOST_WORK: u8 = 20;
+/// The largest text that is looked at: a file of 7,000 characters with much white space around its lines.
+pub(super) const MOST_BYTES: usize = 64 * 1024;
 
 /// A text that is undamaged as far as can be told without its passphrase.
 #[derive(Clone, PartialEq, Eq)]
@@ -81,14 +79,19 @@ pub enum OpenError {
         "the cluster file opens, but what it holds was not written by Cairn; take the last one that worked from your password manager's history"
     )]
     Content,
-    /// Asks for more work than any Cairn writes.
+    /// Asks for other work than any Cairn does.
     #[error(
-        "the cluster file asks for scrypt work of 2^{required}, and Cairn never writes more than 2^{WORK_FACTOR}; it was not written by Cairn"
+        "the cluster file asks for scrypt work of 2^{factor}, and Cairn does 2^{WORK_FACTOR} or 2^{MOST_WORK}; it was not written by Cairn"
     )]
-    TooMuchWork {
+    ForeignWork {
         /// The work that it asks for.
-        required: u8,
+        factor: u8,
     },
+    /// More than any cluster file.
+    #[error(
+        "this text is far longer than a cluster file, which has at most {MOST_CHARACTERS} characters; copy only its own lines, from '# Cairn cluster file' to the one with END in it"
+    )]
+    TooLong,
 }
 
 fn missing_characters(missing: Option<usize>) -> String {
@@ -96,14 +99,20 @@ fn missing_characters(missing: Option<usize>) -> String {
 }
 
 impl Sealed {
-    /// Reads a text and checks everything that can be checked without its passphrase. Line ends, empty lines
+    /// Reads a text and checks everything that can be checked without its passphrase, the work that it asks
+    /// for included. Line ends, empty lines
     /// and white space around lines don't matter.
     ///
     /// # Errors
     ///
     /// All of [`OpenError`] except what needs the passphrase.
     pub fn parse(text: &str) -> Result<Self, OpenError> {
-        Ok(Self { text: text.to_owned(), envelope: envelope::read(text)? })
+        if text.len() > MOST_BYTES {
+            return Err(OpenError::TooLong);
+        }
+        let envelope = envelope::read(text)?;
+        header::check(&envelope.armour)?;
+        Ok(Self { text: text.to_owned(), envelope })
     }
 
     /// The text to be stored.
@@ -166,7 +175,7 @@ fn open_error(error: DecryptError) -> OpenError {
     match error {
         // the checksum was right, so a file key that does not decrypt means another passphrase
         DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed => OpenError::WrongPassphrase,
-        DecryptError::ExcessiveWork { required, .. } => OpenError::TooMuchWork { required },
+        DecryptError::ExcessiveWork { required, .. } => OpenError::ForeignWork { factor: required },
         // the checksum was right and yet age's own checks fail: somebody made both
         _ => OpenError::Edited,
     }
