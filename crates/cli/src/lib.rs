@@ -10,6 +10,7 @@ pub mod client;
 pub mod file;
 pub mod lab;
 pub mod manager;
+pub mod medium;
 pub mod node;
 pub mod progress;
 pub mod status;

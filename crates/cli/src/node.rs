@@ -1,13 +1,12 @@
 //! `cairn node`: machines that may become nodes, and nodes.
 
 use crate::client::{Client, Connection};
-use crate::status;
+use crate::progress::Transfer;
+use crate::{medium, status};
 use anyhow::{Context, Result, bail};
 use cairn_manager::api::{ApproveRequest, ApproveResponse, MachineStatus, MediumRequest, Status};
 use clap::Subcommand;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub enum NodeCommand {
@@ -41,7 +40,7 @@ pub enum NodeCommand {
     /// Prepare a medium for a node that can't start from the network
     Prepare {
         node: String,
-        /// Where to write the disk image; there must be nothing yet
+        /// Where to write the disk image; there must be nothing yet. Compressed when the name ends in .gz
         #[arg(long, short)]
         output: PathBuf,
         /// How long its join key is good, in hours
@@ -81,8 +80,11 @@ pub fn run(command: NodeCommand) -> Result<()> {
         }
         NodeCommand::Prepare { node, output, valid, connection } => {
             let seconds = valid.checked_mul(3600).context("so many hours are longer than time itself")?;
-            save_medium(&connection.open()?, &node, Some(seconds), &output)?;
+            let request = MediumRequest { valid_seconds: Some(seconds), ..MediumRequest::default() };
+            let mut transfer = Transfer::new(&output.display().to_string());
+            let sum = medium::save(&connection.open()?, &node, &request, &output, &mut transfer)?;
             println!("{}: write it to a card or stick, and start the machine from it", output.display());
+            println!("SHA-256 of the image: {sum}");
             Ok(())
         }
         NodeCommand::Restart { node, connection } => tell(&connection.open()?, &node, "restart"),
@@ -120,83 +122,5 @@ fn find(client: &Client, id: &str) -> Result<MachineStatus> {
         (Some(machine), None) => Ok(machine),
         (Some(_), Some(_)) => bail!("more than one machine begins with `{id}`; write more of its id"),
         (None, _) => bail!("no machine `{id}` waits for an approval; see `cairn node list`"),
-    }
-}
-
-/// Downloads a prepared medium into a new file that only its owner may read, because a join key is in it.
-///
-/// # Errors
-/// When the manager refuses, the file exists, or the image does not arrive whole; then no file is left.
-pub fn save_medium(client: &Client, node: &str, valid_seconds: Option<u64>, path: &Path) -> Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("{} can't be made", path.display()))?;
-    let written = download(client, node, valid_seconds, &mut file);
-    if written.is_err() {
-        let _ = std::fs::remove_file(path);
-    }
-    written.with_context(|| format!("the medium for {node} was not prepared"))
-}
-
-fn download(client: &Client, node: &str, valid_seconds: Option<u64>, file: &mut File) -> Result<()> {
-    let response = client.post(&format!("nodes/{node}/medium"), &MediumRequest { valid_seconds })?;
-    let length =
-        response.body().content_length().context("the manager does not say how long the image is")?;
-    let mut reader = response.into_body().into_reader();
-    let got = copy_sparse(&mut reader, file)?;
-    if got != length {
-        bail!("only {got} of {length} bytes arrived; try again");
-    }
-    file.set_len(length)?;
-    file.sync_all()?;
-    Ok(())
-}
-
-/// Copies, leaving holes where there are only zeros: most of an image is empty.
-fn copy_sparse(reader: &mut impl Read, file: &mut (impl Write + Seek)) -> std::io::Result<u64> {
-    let mut block = vec![0; 256 * 1024];
-    let mut total: u64 = 0;
-    loop {
-        let count = read_block(reader, &mut block)?;
-        let Some(data) = block.get(..count).filter(|data| !data.is_empty()) else { return Ok(total) };
-        let length = u64::try_from(count).unwrap_or_default();
-        if data.iter().any(|byte| *byte != 0) {
-            file.seek(SeekFrom::Start(total))?;
-            file.write_all(data)?;
-        }
-        total = total.saturating_add(length);
-    }
-}
-
-fn read_block(reader: &mut impl Read, block: &mut [u8]) -> std::io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = block.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match reader.read(rest)? {
-            0 => break,
-            count => filled = filled.saturating_add(count),
-        }
-    }
-    Ok(filled)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_copy_with_holes_has_the_same_content() {
-        let mut source = vec![0; 700_000];
-        source[300_000] = 7;
-        let mut file = tempfile::tempfile().unwrap();
-        assert_eq!(copy_sparse(&mut source.as_slice(), &mut file).unwrap(), 700_000);
-        file.set_len(700_000).unwrap();
-        let mut back = Vec::new();
-        file.seek(SeekFrom::Start(0)).unwrap();
-        file.read_to_end(&mut back).unwrap();
-        assert_eq!(back, source);
     }
 }

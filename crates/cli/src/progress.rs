@@ -86,6 +86,56 @@ fn new_bar(name: &str) -> ProgressBar {
     bar
 }
 
+/// Something that is moved byte by byte, with the time that it will still take.
+pub struct Transfer {
+    title: String,
+    bar: Option<ProgressBar>,
+    /// In a pipe: the tenth that was told last, of so many bytes.
+    told: Option<u64>,
+    total: u64,
+}
+
+impl Transfer {
+    pub fn new(title: &str) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{prefix} {bar:30} {bytes}/{total_bytes}, {eta} left");
+            ProgressBar::no_length()
+                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+                .with_prefix(title.to_owned())
+        });
+        Self { title: title.to_owned(), told: bar.is_none().then_some(0), bar, total: 0 }
+    }
+
+    /// Tells nothing.
+    pub fn silent() -> Self {
+        Self { title: String::new(), bar: None, told: None, total: 0 }
+    }
+
+    pub fn begin(&mut self, total: u64) {
+        self.total = total;
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+        }
+    }
+
+    pub fn at(&mut self, done: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+        }
+        let tenth = done.saturating_mul(10).checked_div(self.total).unwrap_or(0);
+        if self.told.is_some_and(|told| tenth > told) {
+            self.told = Some(tenth);
+            eprintln!("{}: {} of {} MB", self.title, done / 1_000_000, self.total / 1_000_000);
+        }
+    }
+
+    pub fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish();
+        }
+    }
+}
+
 /// The phase, and the step that runs.
 fn summary(node: &NodeStatus) -> (String, Option<(u64, u64)>) {
     let mut rows = node.job.iter().flat_map(|job| &job.rows);

@@ -6,6 +6,7 @@
 mod auth;
 mod events;
 mod machines;
+mod media;
 mod nodes;
 mod problem;
 mod routes;
@@ -13,12 +14,14 @@ mod types;
 
 pub(crate) use auth::{SESSION_COOKIE, Session};
 pub(crate) use machines::give;
-pub(crate) use nodes::{cluster_file, medium, power_off, restart};
+pub(crate) use media::medium;
+pub use media::{IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID};
+pub(crate) use nodes::{cluster_file, power_off, restart};
 pub use problem::Problem;
 pub(crate) use routes::{Shared, router};
 pub use types::{
     ApproveRequest, ApproveResponse, ClusterStatus, EtcdMemberStatus, EtcdStatus, EventMessage, JobStatus,
-    MachineStatus, MediumRequest, NetworkStatus, NodeStatus, Status,
+    MachineStatus, MediumFormat, MediumRequest, NetworkStatus, NodeStatus, Status,
 };
 
 #[cfg(test)]

@@ -1,4 +1,12 @@
 //! Prepared media: a disk image that boots, joins once, and is one node and no other.
+//!
+//! The image is made in the working directory, in a file without a name, and its checksum is known
+//! before the first byte leaves: a checksum that comes after the download (an HTTP trailer) is seen by
+//! no browser. That costs one more reading of a sparse file.
+
+pub mod gzip;
+pub mod send;
+pub mod sparse;
 
 use crate::book::BookError;
 use crate::core::{Core, unix_now};
@@ -10,7 +18,7 @@ use cairn_layout::{Arch, InstallError, Layout, Payload, SectorSize, Seed, Synced
 use cairn_model::cluster::Name;
 use cairn_vault::IssueError;
 use std::fs::File;
-use std::io::{self, Seek as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -65,8 +73,12 @@ impl MediaError {
 
 /// An image that goes with its last reader.
 pub struct Prepared {
-    pub file: tokio::fs::File,
+    /// Its join key's.
+    pub id: Uuid,
+    pub file: File,
     pub length: u64,
+    /// Of the image as it is on the medium, in hexadecimal digits.
+    pub sha256: String,
 }
 
 pub async fn prepare(core: &Core, name: &Name, valid: Option<u64>) -> Result<Prepared, MediaError> {
@@ -82,13 +94,18 @@ pub async fn prepare(core: &Core, name: &Name, valid: Option<u64>) -> Result<Pre
     let (key_id, expires) = (Uuid::new_v4(), unix_now().saturating_add(valid));
     let material = file.keyring().join_material(name, key_id, expires)?;
     let join = Zeroizing::new(serde_json::to_vec(&material)?);
+    let (folder, work) = (core.image_dir.clone(), core.book.work().path().to_owned());
+    let (file, length, sha256) = tokio::task::spawn_blocking(move || {
+        let (file, length) = write(&folder, &work, &join)?;
+        let sha256 = sparse::sha256(&file, length).map_err(|error| MediaError::Temporary(work, error))?;
+        Ok::<_, MediaError>((file, length, sha256))
+    })
+    .await??;
     // known before it leaves, so that its use can be written down beside it
     core.book.note(|journal| {
         journal.media.insert(key_id, Medium { node: name.clone(), expires, used_by: None });
     })?;
-    let (folder, work) = (core.image_dir.clone(), core.book.work().path().to_owned());
-    let (file, length) = tokio::task::spawn_blocking(move || write(&folder, &work, &join)).await??;
-    Ok(Prepared { file: tokio::fs::File::from_std(file), length })
+    Ok(Prepared { id: key_id, file, length, sha256 })
 }
 
 /// Some 450 MB into a sparse file without a name: nothing is left of it, whatever happens.
@@ -124,7 +141,6 @@ fn write(folder: &Path, work: &Path, join: &[u8]) -> Result<(File, u64), MediaEr
     };
     let mut device = SyncedFile(image);
     install::install(&mut device, &Layout::medium(sector, arch), &Seed(seed), payload, &mut |_| {})?;
-    let SyncedFile(mut image) = device;
-    image.rewind().map_err(room)?;
+    let SyncedFile(image) = device;
     Ok((image, length))
 }

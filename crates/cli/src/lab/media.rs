@@ -2,8 +2,10 @@
 
 use super::paths::Paths;
 use crate::client::Client;
-use crate::node::save_medium;
+use crate::medium;
+use crate::progress::Transfer;
 use anyhow::Result;
+use cairn_manager::api::MediumRequest;
 use std::path::PathBuf;
 
 /// Downloads the medium of a node and gives the image's path.
@@ -15,6 +17,6 @@ pub fn prepare(client: &Client, paths: &Paths, node: &str) -> Result<PathBuf> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    save_medium(client, node, None, &path)?;
+    medium::save(client, node, &MediumRequest::default(), &path, &mut Transfer::silent())?;
     Ok(path)
 }

@@ -1,6 +1,6 @@
 //! Which path does what.
 
-use super::{Session, auth, events, machines, nodes};
+use super::{Session, auth, events, machines, media, nodes};
 use crate::core::Core;
 use crate::web;
 use axum::extract::{DefaultBodyLimit, State};
@@ -29,7 +29,7 @@ pub fn router(core: Arc<Core>, bound: SocketAddr) -> Router {
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/cluster-file", get(nodes::cluster_file))
         .route("/api/v1/machines/{id}/approve", post(machines::approve))
-        .route("/api/v1/nodes/{name}/medium", post(nodes::medium))
+        .route("/api/v1/nodes/{name}/medium", post(media::medium))
         .route("/api/v1/nodes/{name}/restart", post(nodes::restart))
         .route("/api/v1/nodes/{name}/poweroff", post(nodes::power_off))
         .route("/healthz", get(|| async { "ok\n" }))

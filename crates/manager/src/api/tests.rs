@@ -1,6 +1,6 @@
 //! Who may ask what, tried on the whole router.
 
-use crate::api::{Problem, Status, router};
+use crate::api::{IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID, Problem, Status, router};
 use crate::simulation::{Lab, new_file};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -201,13 +201,27 @@ async fn a_medium_carries_a_join_key_that_the_journal_knows() {
     let manifest = format!(r#"{{"version":"0.1.0+abababab","root_hash":"{hash}","files":{{{files}}}}}"#);
     std::fs::write(image.join("manifest.json"), manifest).unwrap();
 
-    let name = "etcd-1".parse().unwrap();
-    let prepared = crate::media::prepare(&site.lab.core, &name, None).await.unwrap();
-    let mut file = prepared.file.into_std().await;
-    assert_eq!(file.metadata().unwrap().len(), prepared.length);
+    let request = |body: &'static str| {
+        site.send(post("/api/v1/nodes/etcd-1/medium").header(header::AUTHORIZATION, site.bearer()), body)
+    };
+    let answer = request("").await;
+    assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/gzip");
+    let head = |name| answer.headers()[name].to_str().unwrap().to_owned();
+    assert!(head(header::CONTENT_DISPOSITION).ends_with("\"cairn-etcd-1.img.gz\""));
+    let (id, length, sum) = (head(MEDIUM_ID), head(IMAGE_LENGTH), head(IMAGE_SHA256));
+    let packed = to_bytes(answer.into_body(), 64 << 20).await.unwrap();
+    let mut file = tempfile::tempfile().unwrap();
+    std::io::copy(&mut flate2::read::GzDecoder::new(&*packed), &mut file).unwrap();
+    assert_eq!(file.metadata().unwrap().len().to_string(), length);
+    assert_eq!(crate::media::sparse::sha256(&file, length.parse().unwrap()).unwrap(), sum);
     let mut esp = Esp::open(&mut file, SectorSize::B512).unwrap();
     let join = esp.read("cairn/join.json").unwrap().unwrap();
     let material: cairn_vault::join::JoinMaterial = serde_json::from_slice(&join).unwrap();
-    assert_eq!(material.terms.node, name);
+    assert_eq!(material.terms.node.as_str(), "etcd-1");
+    assert_eq!(material.terms.key_id.to_string(), id);
     assert!(site.lab.core.book.journal(|journal| journal.media.contains_key(&material.terms.key_id)));
+
+    let raw = request(r#"{"format":"raw"}"#).await;
+    assert_eq!(raw.headers()[header::CONTENT_LENGTH], length);
+    assert_ne!(raw.headers()[MEDIUM_ID], id, "each medium has a key of its own");
 }
