@@ -37,8 +37,6 @@ mod options;
 mod order;
 #[cfg(test)]
 mod path_tests;
-#[cfg(test)]
-mod preview;
 pub mod registry;
 mod run;
 mod seek;
@@ -52,3 +50,5 @@ mod workdir;
 
 pub use options::{Cable, Listen, ManagerError, Options};
 pub use run::run;
+#[cfg(feature = "preview")]
+pub use web::preview;

@@ -1,31 +1,51 @@
-//! The web page: rendered here, kept fresh by a few lines of script.
+//! The web page: rendered here, kept fresh by htmx and the API's server-sent events.
 //!
-//! The page is whole without the script; with it, the parts marked `data-part` are swapped when the
-//! status changes. Everything that comes from machines goes through maud, which escapes it.
+//! Every page is whole without a script; with it, what is live in it is fetched anew from the page's own
+//! address and morphed in, which keeps focus and what is typed ([`shell`]). Everything that comes from
+//! machines goes through maud, which escapes it. Start reading at [`pages`]; [`ui`] holds the parts.
 
 mod actions;
 mod assets;
-mod layout;
+mod cluster;
+mod discover;
 mod login;
-mod machines;
-mod nodes;
-mod page;
+mod media;
+mod network;
+mod node;
+mod overview;
+mod pages;
+#[cfg(feature = "preview")]
+mod preview;
+#[cfg(any(test, feature = "preview"))]
+mod sample;
+mod shell;
+#[cfg(test)]
+mod tests;
+mod ui;
+mod visitor;
 mod words;
 
 use crate::api::Shared;
 use axum::Router;
 use axum::routing::{get, post};
 
+#[cfg(feature = "preview")]
+pub use preview::router as preview;
+
 pub fn router() -> Router<Shared> {
     Router::new()
-        .route("/", get(page::page))
-        .route("/fragment", get(page::fragment))
-        .route("/login", get(login::form).post(login::log_in))
-        .route("/logout", post(login::log_out))
-        .route("/machines/{id}/approve", post(actions::approve))
+        .route("/", get(pages::overview))
+        .route("/discover", get(pages::discover))
+        .route("/discover/approve", post(discover::approve))
+        .route("/media", get(pages::media))
+        .route("/cluster", get(pages::cluster))
+        .route("/network", get(pages::network))
+        .route("/nodes/{name}", get(pages::node))
         .route("/nodes/{name}/medium", post(actions::medium))
         .route("/nodes/{name}/restart", post(actions::restart))
         .route("/nodes/{name}/poweroff", post(actions::power_off))
+        .route("/login", get(login::form).post(login::log_in))
+        .route("/logout", post(login::log_out))
         .route("/cluster-file", get(actions::cluster_file))
-        .route("/assets/{name}", get(assets::asset))
+        .route("/assets/{name}", get(assets::get))
 }

@@ -56,7 +56,7 @@ async fn text(response: Response) -> String {
 #[tokio::test]
 async fn without_the_token_nothing_is_read_or_changed() {
     let site = Site::new();
-    let closed = ["/api/v1/status", "/api/v1/events", "/api/v1/cluster-file", "/fragment", "/cluster-file"];
+    let closed = ["/api/v1/status", "/api/v1/events", "/api/v1/cluster-file", "/cluster-file"];
     for path in closed {
         assert_eq!(site.send(get(path), "").await.status(), StatusCode::UNAUTHORIZED, "{path}");
         let wrong = get(path).header(header::AUTHORIZATION, "Bearer 0000");
@@ -70,7 +70,7 @@ async fn without_the_token_nothing_is_read_or_changed() {
         "/api/v1/nodes/etcd-1/medium",
         "/api/v1/nodes/etcd-1/restart",
         "/api/v1/nodes/etcd-1/poweroff",
-        "/machines/x/approve",
+        "/discover/approve",
         "/nodes/etcd-1/medium",
         "/nodes/etcd-1/restart",
         "/logout",
@@ -81,7 +81,30 @@ async fn without_the_token_nothing_is_read_or_changed() {
     for path in ["/healthz", "/login"] {
         assert_eq!(site.send(get(path), "").await.status(), StatusCode::OK, "{path}");
     }
-    assert_eq!(site.send(get("/"), "").await.status(), StatusCode::SEE_OTHER);
+    for path in ["/", "/discover", "/media", "/cluster", "/network", "/nodes/etcd-1"] {
+        let answer = site.send(get(path), "").await;
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{path}");
+        let part = site.send(get(path).header("hx-request", "true"), "").await;
+        assert_eq!(part.headers()["hx-redirect"], "/login", "{path}");
+        assert_eq!(text(part).await, "", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn every_page_is_there_whole_or_as_its_live_part() {
+    let site = Site::new();
+    for path in ["/", "/discover", "/media", "/cluster", "/network", "/nodes/etcd-1"] {
+        let ask = || get(path).header(header::COOKIE, site.cookie());
+        let whole = text(site.send(ask(), "").await).await;
+        assert!(
+            whole.starts_with("<!DOCTYPE html>") && whole.contains(&format!("hx-get=\"{path}\"")),
+            "{whole}"
+        );
+        let part = text(site.send(ask().header("hx-request", "true"), "").await).await;
+        assert!(part.starts_with("<header") && whole.contains(&part), "{path}: {part}");
+    }
+    let none = site.send(get("/nodes/nobody").header(header::COOKIE, site.cookie()), "").await;
+    assert_eq!(none.status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

@@ -1,58 +1,41 @@
-//! What the page's buttons do.
+//! What the page's buttons do, other than approving.
 
-use super::layout;
-use crate::api::{self, ApproveRequest, Problem, Session, Shared};
-use axum::Form;
+use super::shell;
+use crate::api::{self, Problem, Session, Shared};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use serde::Deserialize;
 
-/// As browsers send a form: an empty choice is none, an unticked box is absent.
-#[derive(Deserialize)]
-pub struct Approval {
-    code: String,
-    node: String,
-    disk: String,
-    #[serde(default)]
-    wipe: Option<String>,
-}
-
-fn shown(result: Result<impl IntoResponse, Problem>) -> Response {
+fn shown(result: Result<impl IntoResponse, Problem>, back: &str) -> Response {
     match result {
         Ok(answer) => answer.into_response(),
         Err(problem) => {
             let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            layout::problem(status, &problem.detail)
+            shell::problem(status, &[problem.detail], back)
         }
     }
 }
 
-pub async fn approve(
-    _: Session,
-    State(shared): State<Shared>,
-    Path(id): Path<String>,
-    Form(form): Form<Approval>,
-) -> Response {
-    let Approval { code, node, disk, wipe } = form;
-    let given = |text: String| Some(text).filter(|text| !text.is_empty());
-    let request = ApproveRequest { code, node: given(node), disk: given(disk), wipe: wipe.is_some() };
-    let approved = api::give(&shared.core, &id, &request).map_err(Problem::from);
-    shown(approved.map(|_| Redirect::to("/")))
+fn page_of(node: &Path<String>) -> String {
+    // what is no node's name would be no path either
+    let is_name = node.0.parse::<cairn_model::cluster::Name>().is_ok();
+    if is_name { format!("/nodes/{}", node.0) } else { "/cluster".into() }
 }
 
 pub async fn medium(session: Session, state: State<Shared>, name: Path<String>) -> Response {
-    shown(api::medium(session, state, name, axum::body::Bytes::new()).await)
+    shown(api::medium(session, state, name, axum::body::Bytes::new()).await, "/media")
 }
 
 pub async fn restart(session: Session, state: State<Shared>, name: Path<String>) -> Response {
-    shown(api::restart(session, state, name).await.map(|_| Redirect::to("/")))
+    let page = page_of(&name);
+    shown(api::restart(session, state, name).await.map(|_| Redirect::to(&page)), &page)
 }
 
 pub async fn power_off(session: Session, state: State<Shared>, name: Path<String>) -> Response {
-    shown(api::power_off(session, state, name).await.map(|_| Redirect::to("/")))
+    let page = page_of(&name);
+    shown(api::power_off(session, state, name).await.map(|_| Redirect::to(&page)), &page)
 }
 
 pub async fn cluster_file(session: Session, state: State<Shared>) -> Response {
-    shown(api::cluster_file(session, state).await)
+    shown(api::cluster_file(session, state).await, "/")
 }

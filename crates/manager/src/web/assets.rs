@@ -1,5 +1,5 @@
-//! Style, script and icon, inside the binary and named by their content, so that browsers keep them for
-//! ever and never an old one.
+//! Style, scripts, fonts and icon, inside the binary and named by their content, so that browsers keep
+//! them for ever and never an old one. What is not ours comes from npm by `build.rs`.
 
 use axum::extract::Path;
 use axum::http::{StatusCode, header};
@@ -7,38 +7,66 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest as _, Sha256};
 use std::sync::LazyLock;
 
-pub struct Asset {
-    pub name: String,
+struct Asset {
+    /// As it is known here, such as `page.css`.
+    name: &'static str,
+    /// As browsers ask for it.
+    hashed: String,
     kind: &'static str,
-    body: &'static str,
+    body: Vec<u8>,
 }
 
-impl Asset {
-    fn new(stem: &str, ending: &str, kind: &'static str, body: &'static str) -> Self {
-        let hash: String = hex::encode(Sha256::digest(body)).chars().take(12).collect();
-        Self { name: format!("{stem}-{hash}.{ending}"), kind, body }
-    }
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-    pub fn path(&self) -> String {
-        format!("/assets/{}", self.name)
-    }
+macro_rules! fetched {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("OUT_DIR"), "/", $name))
+    };
 }
 
-pub static STYLE: LazyLock<Asset> =
-    LazyLock::new(|| Asset::new("style", "css", "text/css; charset=utf-8", include_str!("assets/style.css")));
-pub static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
-    Asset::new("live", "js", "text/javascript; charset=utf-8", include_str!("assets/live.js"))
+static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
+    let mut assets = vec![
+        asset("htmx.js", SCRIPT, fetched!("htmx.js").to_vec()),
+        asset("sse.js", SCRIPT, fetched!("sse.js").to_vec()),
+        asset("idiomorph.js", SCRIPT, fetched!("idiomorph.js").to_vec()),
+        asset("page.js", SCRIPT, include_bytes!("assets/page.js").to_vec()),
+        asset("plex-sans.woff2", "font/woff2", fetched!("plex-sans.woff2").to_vec()),
+        asset("plex-mono.woff2", "font/woff2", fetched!("plex-mono.woff2").to_vec()),
+        asset("plex-licence.txt", "text/plain; charset=utf-8", fetched!("plex-licence.txt").to_vec()),
+        asset("cairn.svg", "image/svg+xml", include_bytes!("assets/cairn.svg").to_vec()),
+    ];
+    let style = [
+        include_str!("assets/base.css"),
+        include_str!("assets/frame.css"),
+        include_str!("assets/parts.css"),
+        include_str!("assets/pages.css"),
+    ];
+    // the fonts' names stand in the style, so theirs are known first
+    let style = assets.iter().fold(style.concat(), |style, it| style.replace(it.name, &it.hashed));
+    assets.push(asset("page.css", CSS, style.into_bytes()));
+    assets
 });
-pub static ICON: LazyLock<Asset> =
-    LazyLock::new(|| Asset::new("cairn", "svg", "image/svg+xml", include_str!("assets/cairn.svg")));
 
-pub async fn asset(Path(name): Path<String>) -> Response {
-    let found = [&STYLE, &SCRIPT, &ICON].into_iter().find(|asset| asset.name == name);
+fn asset(name: &'static str, kind: &'static str, body: Vec<u8>) -> Asset {
+    let hash: String = hex::encode(Sha256::digest(&body)).chars().take(12).collect();
+    let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
+    Asset { name, hashed: format!("{stem}-{hash}.{ending}"), kind, body }
+}
+
+/// Where browsers find an asset.
+pub fn path(name: &str) -> String {
+    let found = ASSETS.iter().find(|asset| asset.name == name);
+    format!("/assets/{}", found.map_or(name, |asset| &asset.hashed))
+}
+
+pub async fn get(Path(name): Path<String>) -> Response {
+    let found = ASSETS.iter().find(|asset| asset.hashed == name);
     let Some(asset) = found else { return StatusCode::NOT_FOUND.into_response() };
     let headers = [
         (header::CONTENT_TYPE, asset.kind),
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    (headers, asset.body).into_response()
+    (headers, asset.body.as_slice()).into_response()
 }

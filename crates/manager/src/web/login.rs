@@ -1,6 +1,7 @@
 //! Logging in: the session token for a cookie.
 
-use super::layout;
+use super::shell;
+use super::ui::{Tone, notice};
 use crate::api::{SESSION_COOKIE, Session, Shared};
 use axum::Form;
 use axum::extract::State;
@@ -17,20 +18,20 @@ pub struct Login {
 
 fn page(status: StatusCode, error: Option<&str>) -> Response {
     let content = html! {
-        main.narrow {
-            h1 { "Cairn" }
-            p { "This page can change the cluster, so it asks for the session token. It stands in the file "
-                code { "token" } " in the manager's working directory; "
-                code { "cairn lab env" } " shows where that is in the lab." }
-            @if let Some(error) = error { p.alert role="alert" { (error) } }
-            form method="post" action="/login" {
+        h1 { "Log in" }
+        p.quiet { "This page can change the cluster, so it asks for the session token. It stands in the file "
+            code { "token" } " in the manager's working directory; "
+            code { "cairn lab env" } " shows where that is in the lab." }
+        @if let Some(error) = error { (notice(Tone::Failed, html! { span role="alert" { (error) } })) }
+        form.stack method="post" action="/login" {
+            div.field {
                 label for="token" { "Session token" }
                 input #token type="password" name="token" autocomplete="current-password" required autofocus;
-                button type="submit" { "Log in" }
             }
+            button type="submit" { "Log in" }
         }
     };
-    layout::page(status, "Cairn: log in", false, &content)
+    shell::narrow(status, "Log in", &content)
 }
 
 pub async fn form() -> Response {

@@ -1,0 +1,49 @@
+// What htmx does not do: say when the page may be old, leave alone what somebody is filling in, copy.
+"use strict";
+
+function stale(isStale) {
+  document.body.classList.toggle("stale", isStale);
+}
+for (const name of ["htmx:sseError", "htmx:sendError", "htmx:responseError"]) {
+  document.addEventListener(name, () => stale(true));
+}
+document.addEventListener("htmx:afterSwap", () => stale(false));
+
+// A field that somebody touched keeps what it holds, and a fold stays as it was put.
+document.addEventListener("input", (event) => {
+  event.target.dataset.touched = "";
+});
+document.addEventListener("reset", (event) => {
+  event.target.querySelectorAll("[data-touched]").forEach((field) => delete field.dataset.touched);
+});
+Idiomorph.defaults.callbacks.beforeNodeMorphed = (old) =>
+  !(old instanceof Element && (old.hasAttribute("data-touched") || old.hasAttribute("data-keep")));
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) =>
+  !(name === "open" && (node.tagName === "DETAILS" || node.tagName === "DIALOG"));
+
+async function copy(text) {
+  if (window.isSecureContext) {
+    await navigator.clipboard.writeText(text);
+    return;
+  }
+  // over plain HTTP in the local network browsers have only the old way
+  const field = document.createElement("textarea");
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  document.execCommand("copy");
+  field.remove();
+}
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (button === null) return;
+  const source = document.getElementById(button.dataset.copy);
+  const word = button.querySelector(".copy-word");
+  try {
+    await copy(source.value ?? source.textContent);
+    word.textContent = "Copied";
+  } catch {
+    word.textContent = "Could not copy: select it by hand";
+  }
+  setTimeout(() => { word.textContent = button.dataset.word; }, 2500);
+});

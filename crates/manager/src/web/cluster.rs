@@ -1,0 +1,93 @@
+//! Every node as a card, and etcd.
+
+use super::ui::{self, Tone, mark, state};
+use super::words;
+use crate::api::{EtcdStatus, NodeStatus, Status};
+use cairn_model::phase::{Condition, ConditionKind};
+use maud::{Markup, html};
+
+pub fn content(status: &Status) -> Markup {
+    let (taken, free): (Vec<_>, Vec<_>) = status.nodes.iter().partition(|node| node.enrolled);
+    html! {
+        header.page { h1 { "Cluster" } p.quiet { "Every machine of " (status.cluster.name) ", and what it runs." } }
+        @if taken.is_empty() {
+            (ui::empty("No machine belongs to this cluster yet", html! {
+                "Machines that are switched on appear under " a href="/discover" { "Discover" } "."
+            }))
+        }
+        ul.cards { @for node in taken { (card(node)) } }
+        (etcd(&status.etcd))
+        @if !free.is_empty() {
+            section aria-labelledby="free" {
+                h2 #free { "Free places" }
+                (strip(free))
+            }
+        }
+    }
+}
+
+fn card(node: &NodeStatus) -> Markup {
+    html! {
+        li.card id={ "node-" (node.name) } {
+            header {
+                h3 { a href={ "/nodes/" (node.name) } { (node.name) } }
+                (state(words::node(node), node.phase))
+            }
+            p.facts { (node.role) " · " (node.address) }
+            (conditions(&node.conditions))
+            @if node.memory_used > 0 { (ui::meter("Memory", node.memory_used, 0)) }
+            @if let Some(job) = &node.job { (ui::job(&format!("job-{}", node.name), job)) }
+        }
+    }
+}
+
+pub fn conditions(conditions: &[Condition]) -> Markup {
+    html! {
+        @if !conditions.is_empty() {
+            ul.findings {
+                @for condition in conditions {
+                    @let tone = if condition.kind == ConditionKind::Fault { Tone::Failed } else { Tone::Working };
+                    li { (mark(tone)) span { (condition.message) } }
+                }
+            }
+        }
+    }
+}
+
+/// All nodes at a glance.
+pub fn strip<'a>(nodes: impl IntoIterator<Item = &'a NodeStatus>) -> Markup {
+    html! {
+        ul.strip {
+            @for node in nodes {
+                li id={ "strip-" (node.name) } {
+                    a href={ "/nodes/" (node.name) } {
+                        (mark(words::node(node)))
+                        span { strong { (node.name) } span.quiet { (node.phase) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn etcd(etcd: &EtcdStatus) -> Markup {
+    html! {
+        section aria-labelledby="etcd" {
+            h2 #etcd { "etcd" }
+            @if etcd.members.is_empty() {
+                p.quiet { "No member runs yet." }
+            } @else {
+                p { (etcd.healthy) " of " (etcd.members.len()) " members are healthy." }
+                ul.rows {
+                    @for member in &etcd.members {
+                        li {
+                            strong { (member.name) }
+                            @if member.healthy { (state(Tone::Good, "healthy")) } @else { (state(Tone::Failed, "not healthy")) }
+                            @if let Some(error) = &member.error { span.quiet { (error) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! One node: what it is, how it is, and what can be done with it.
+
+use super::ui::{self, state};
+use super::{cluster, words};
+use crate::api::NodeStatus;
+use cairn_model::phase::Phase;
+use maud::{Markup, html};
+
+pub fn content(node: &NodeStatus) -> Markup {
+    html! {
+        header.page {
+            p.crumbs { a href="/cluster" { "Cluster" } }
+            h1 { (node.name) } (state(words::node(node), node.phase))
+        }
+        (cluster::conditions(&node.conditions))
+        dl.facts-list {
+            div { dt { "Role" } dd { (node.role) } }
+            div { dt { "Cluster address" } dd.copied { code #address { (node.address) } (ui::copy_button("address", "Copy")) } }
+            @if let Some(version) = &node.version { div { dt { "Version" } dd.mono { (version) } } }
+            @if node.encrypted {
+                div { dt { "Data" } dd { "encrypted, " @if node.unlocked { "open" } @else { "shut" } } }
+            }
+            @if node.memory_used > 0 { div { dt { "Memory used" } dd { (words::bytes(node.memory_used)) } } }
+        }
+        @if let Some(job) = &node.job {
+            section aria-labelledby="job" {
+                h2 #job { "Last job" }
+                (ui::job(&format!("job-{}", node.name), job))
+            }
+        }
+        (actions(node))
+    }
+}
+
+fn actions(node: &NodeStatus) -> Markup {
+    let action = |verb: &str| format!("/nodes/{}/{verb}", node.name);
+    let reached = !matches!(node.phase, Phase::Absent | Phase::Unreachable);
+    html! {
+        @if !node.enrolled {
+            section aria-labelledby="free" {
+                h2 #free { "This place is free" }
+                p { "Approve a machine for it under " a href="/discover" { "Discover" }
+                    ", or write a " a href="/media" { "prepared medium" } " for one that can't start from the network." }
+            }
+        } @else if reached {
+            section aria-labelledby="power" {
+                h2 #power { "Power" }
+                div.row {
+                    (ui::confirm("restart", "Restart", "It stops what it runs, starts again, and waits for its key.",
+                        &format!("Restart {}", node.name), &action("restart")))
+                    (ui::confirm("poweroff", "Switch off", "It stops what it runs and goes off. Somebody has to press its button to bring it back.",
+                        &format!("Switch {} off", node.name), &action("poweroff")))
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The first page: is all well, what is wrong, what is going on, and what the owner may want to do.
+
+use super::ui::{self, Tone, mark};
+use super::{cluster, words};
+use crate::api::{NodeStatus, Status};
+use cairn_workflow::RowState;
+use maud::{Markup, html};
+
+pub fn content(status: &Status) -> Markup {
+    let (tone, sentence) = verdict(status);
+    html! {
+        section.verdict.(tone.class()) aria-live="polite" {
+            (mark(tone))
+            div { h1 { (sentence) } p.quiet { (summary(status)) } }
+        }
+        @if !status.unhealthy_because.is_empty() {
+            section aria-labelledby="wrong" {
+                h2 #wrong { "What is missing" }
+                ul.findings { @for reason in &status.unhealthy_because { li { (mark(Tone::Attention)) span { (reason) } } } }
+            }
+        }
+        (going_on(status))
+        (question(status))
+        @if status.nodes.iter().any(|node| node.enrolled) {
+            section aria-labelledby="nodes" {
+                h2 #nodes { "Nodes" }
+                (cluster::strip(&status.nodes))
+            }
+        }
+    }
+}
+
+fn is_busy(node: &NodeStatus) -> bool {
+    node.job.as_ref().is_some_and(|job| job.rows.iter().any(|row| row.state != RowState::Done))
+}
+
+pub fn verdict(status: &Status) -> (Tone, &'static str) {
+    let worst = status.nodes.iter().filter(|node| node.enrolled).map(words::node).max();
+    match worst {
+        _ if status.healthy => (Tone::Good, "All is well."),
+        None => (Tone::Off, "No machine belongs to this cluster yet."),
+        Some(Tone::Failed) => (Tone::Failed, "Something is wrong."),
+        _ if status.nodes.iter().any(is_busy) => (Tone::Working, "The cluster is on its way."),
+        _ => (Tone::Attention, "The cluster is not healthy."),
+    }
+}
+
+fn summary(status: &Status) -> String {
+    let mut parts = Vec::new();
+    let places = status.nodes.iter().filter(|node| node.enrolled).count();
+    if places > 0 {
+        let good = status.nodes.iter().filter(|node| words::node(node) == Tone::Good).count();
+        parts.push(format!("{good} of {places} nodes run without a fault"));
+    }
+    if !status.etcd.members.is_empty() {
+        parts.push(format!("{} of {} etcd members healthy", status.etcd.healthy, status.etcd.members.len()));
+    }
+    match words::waiting_machines(status) {
+        0 => {}
+        number => parts.push(format!("{} waiting for your approval", words::count(number, "machine"))),
+    }
+    if parts.is_empty() {
+        "Switch a machine on, and it appears under Discover.".into()
+    } else {
+        parts.join(" · ")
+    }
+}
+
+/// Long work, with its steps; it lasts over a reload, and every browser sees the same.
+fn going_on(status: &Status) -> Markup {
+    let busy: Vec<&NodeStatus> = status.nodes.iter().filter(|node| is_busy(node)).collect();
+    html! {
+        @if !busy.is_empty() {
+            section aria-labelledby="going-on" {
+                h2 #going-on { "Going on now" }
+                ul.cards.wide {
+                    @for node in busy {
+                        li.card id={ "busy-" (node.name) } {
+                            h3 { a href={ "/nodes/" (node.name) } { (node.name) } }
+                            @if let Some(job) = &node.job { (ui::job(&format!("busy-job-{}", node.name), job)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn question(status: &Status) -> Markup {
+    let waiting = words::waiting_machines(status);
+    html! {
+        section aria-labelledby="question" {
+            h2 #question { "What do you want to do?" }
+            ul.actions {
+                li { a.action href="/discover" {
+                    strong { "Set up a new node" }
+                    span { @if waiting > 0 { (words::count(waiting, "machine")) " waiting for your approval." }
+                        @else { "Find machines on the wire, compare a code, and approve them." } }
+                } }
+                li { a.action href="/media" {
+                    strong { "Prepare a medium" }
+                    span { "For a machine that can't start from the network." }
+                } }
+                li { a.action href="/cluster-file" {
+                    strong { "Keep the cluster file" }
+                    span { "Generation " (status.cluster.generation) ": into your password manager." }
+                } }
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Each page at its own address.
+
+use super::shell::{Page, Place, problem};
+use super::visitor::Visitor;
+use super::{cluster, discover, media, network, node, overview};
+use crate::api::{Shared, Status};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use maud::Markup;
+use std::sync::Arc;
+
+fn now(shared: &Shared) -> Arc<Status> {
+    shared.core.shown().borrow().clone()
+}
+
+macro_rules! page {
+    ($name:ident, $place:ident, $path:literal, $title:literal) => {
+        pub async fn $name(visitor: Visitor, State(shared): State<Shared>) -> Response {
+            let status = now(&shared);
+            let content = $name::content(&status);
+            Page { place: Place::$place, path: $path, title: $title, status: &status, content }
+                .answer(&visitor)
+        }
+    };
+}
+
+page!(overview, Overview, "/", "Overview");
+page!(discover, Discover, "/discover", "Discover");
+page!(media, Media, "/media", "Media");
+page!(cluster, Cluster, "/cluster", "Cluster");
+page!(network, Network, "/network", "Network");
+
+pub async fn node(visitor: Visitor, State(shared): State<Shared>, Path(name): Path<String>) -> Response {
+    let status = now(&shared);
+    let Some(found) = status.nodes.iter().find(|node| node.name == name) else {
+        let words = "There is no node of this name in the cluster file.".to_owned();
+        return problem(StatusCode::NOT_FOUND, &[words], "/cluster");
+    };
+    let content: Markup = node::content(found);
+    let path = format!("/nodes/{name}");
+    Page { place: Place::Cluster, path: &path, title: &found.name, status: &status, content }.answer(&visitor)
+}

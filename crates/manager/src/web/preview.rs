@@ -1,0 +1,75 @@
+//! All pages with samples on them, to look at in a browser: `cargo run -p cairn-manager --example preview`.
+
+use super::shell::{self, Page, Place};
+use super::visitor::Visitor;
+use super::{assets, cluster, discover, media, network, node, overview, sample};
+use crate::api::Status;
+use axum::Router;
+use axum::extract::Path;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use futures_util::stream::{self, StreamExt as _};
+use std::convert::Infallible;
+use std::sync::LazyLock;
+use std::time::Duration;
+use tokio::time::{Instant, interval};
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// By name: a cookie of that name chooses it, and `/sample/NAME` sets the cookie.
+fn chosen(headers: &HeaderMap) -> Status {
+    let cookie = headers.get("cookie").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match cookie.rsplit_once("sample=").map_or("", |(_, name)| name) {
+        "calm" => sample::calm(),
+        "new" => sample::new(),
+        "hundred" => sample::hundred(),
+        _ => sample::evening(START.elapsed().as_secs() + 12),
+    }
+}
+
+/// The pages that the manager serves, without a manager.
+pub fn router() -> Router {
+    Router::new()
+        .route("/", get(page))
+        .route("/{place}", get(page))
+        .route("/nodes/{place}", get(page))
+        .route("/sample/{name}", get(choose))
+        .route("/assets/{name}", get(assets::get))
+        .route("/api/v1/events", get(events))
+}
+
+async fn choose(Path(name): Path<String>) -> Response {
+    ([("set-cookie", format!("sample={name}; Path=/"))], Redirect::to("/")).into_response()
+}
+
+async fn events() -> Sse<impl stream::Stream<Item = Result<Event, Infallible>>> {
+    let ticks = stream::unfold(interval(Duration::from_secs(1)), |mut tick| async {
+        tick.tick().await;
+        Some((Event::default().event("status").data("changed"), tick))
+    });
+    Sse::new(ticks.map(Ok))
+}
+
+async fn page(headers: HeaderMap, place: Option<Path<String>>) -> Response {
+    let visitor = Visitor { live_part_only: headers.contains_key("hx-request") };
+    let status = &chosen(&headers);
+    let name = place.map(|Path(name)| name).unwrap_or_default();
+    let found = status.nodes.iter().find(|node| node.name == name);
+    let (place, title, content) = match (name.as_str(), found) {
+        ("", _) => (Place::Overview, "Overview", overview::content(status)),
+        ("discover", _) => (Place::Discover, "Discover", discover::content(status)),
+        ("media", _) => (Place::Media, "Media", media::content(status)),
+        ("cluster", _) => (Place::Cluster, "Cluster", cluster::content(status)),
+        ("network", _) => (Place::Network, "Network", network::content(status)),
+        ("login", _) => return super::login::form().await,
+        (name, Some(found)) => (Place::Cluster, name, node::content(found)),
+        _ => {
+            let words = "There is no such page among the samples.".to_owned();
+            return shell::problem(StatusCode::NOT_FOUND, &[words], "/");
+        }
+    };
+    let path = if found.is_some() { format!("/nodes/{name}") } else { format!("/{name}") };
+    Page { place, path: &path, title, status, content }.answer(&visitor)
+}

@@ -1,0 +1,246 @@
+//! Clusters to look at and to test with. Everything that a machine can say is hostile in [`hostile`].
+
+use crate::api::{
+    ClusterStatus, EtcdMemberStatus, EtcdStatus, JobStatus, MachineStatus, NetworkStatus, NodeStatus, Status,
+};
+use cairn_model::cluster::Role;
+use cairn_model::inventory::{Cpu, Disk, DiskContent, Firmware, Inventory, Product};
+use cairn_model::phase::{Condition, Phase};
+use cairn_workflow::{Row, RowState};
+use std::net::Ipv4Addr;
+
+#[cfg(test)]
+pub const HOSTILE: &str = "<script>alert(1)</script>\"'&";
+
+pub fn disk(id: &str, size_gb: u64, content: DiskContent) -> Disk {
+    let (model, serial) = id.split_once('_').unwrap_or((id, "S1"));
+    Disk {
+        id: id.into(),
+        kernel_name: "sda".into(),
+        model: model.trim_start_matches("nvme-").trim_start_matches("ata-").replace('-', " "),
+        serial: serial.into(),
+        size_bytes: size_gb * 1_000_000_000,
+        rotational: id.starts_with("ata-WDC"),
+        removable: id.starts_with("usb-"),
+        started_from: false,
+        content,
+    }
+}
+
+fn inventory(cpu: &str, memory_mib: u64, disks: Vec<Disk>) -> Inventory {
+    Inventory {
+        firmware: Firmware::Uefi { secure_boot: false },
+        architecture: "x86_64".into(),
+        product: Product::default(),
+        cpu: Cpu { model: cpu.into(), cores: 4, aes: memory_mib > 1024 },
+        memory_mib,
+        disks,
+        interfaces: Vec::new(),
+    }
+}
+
+fn machine(number: u8, product: &str, inventory: Inventory) -> MachineStatus {
+    MachineStatus {
+        id: hex::encode([number; 32]),
+        short_id: hex::encode([number; 4]),
+        phase: Phase::Discovered,
+        claims: None,
+        code: Some(format!("{number}{number}{number}-{number}42")),
+        approved: false,
+        inventory: Some(inventory),
+        product: product.into(),
+        suggested: Some("compute-2".into()),
+        refused: None,
+    }
+}
+
+fn node(number: u8, name: &str, role: Role, phase: Phase) -> NodeStatus {
+    let there = !matches!(phase, Phase::Absent);
+    NodeStatus {
+        name: name.into(),
+        role,
+        phase,
+        conditions: Vec::new(),
+        address: Ipv4Addr::new(10, 83, 12, 10 + number),
+        enrolled: there,
+        encrypted: there,
+        unlocked: phase == Phase::Running,
+        memory_used: if there { (190 + u64::from(number) * 31) << 20 } else { 0 },
+        agent_resident: 9 << 20,
+        version: there.then(|| "0.1.0+3f9a1c72".into()),
+        job: None,
+    }
+}
+
+fn installing(tick: u64) -> JobStatus {
+    let total = 1_503_238_553;
+    let done = (tick * 37_000_000).min(total);
+    let row = |id: &str, title: &str, state| Row {
+        id: id.into(),
+        title: title.into(),
+        state,
+        progress: (id == "copy").then_some((done, total)),
+        note: (id == "copy").then(|| "attempt 2: the connection broke".into()),
+    };
+    let rows = vec![
+        row("approve", "Approve the machine", RowState::Done),
+        row("certificates", "Issue its certificates and write it into the cluster file", RowState::Done),
+        row("table", "Write the partition table", RowState::Done),
+        row("copy", "Copy the system", RowState::Running),
+        row("encrypt", "Encrypt the data partition (LUKS2)", RowState::Waiting),
+        row("restart", "Restart from its disk", RowState::Waiting),
+        row("unlock", "Unlock it", RowState::Waiting),
+        row("running", "Running", RowState::Waiting),
+    ];
+    JobStatus { job: "install".into(), rows }
+}
+
+fn etcd(members: &[(&str, Option<&str>)]) -> EtcdStatus {
+    let members: Vec<EtcdMemberStatus> = members
+        .iter()
+        .map(|(name, error)| EtcdMemberStatus {
+            name: (*name).into(),
+            id: None,
+            peer_url: None,
+            healthy: error.is_none(),
+            error: error.map(str::to_owned),
+        })
+        .collect();
+    EtcdStatus { healthy: members.iter().filter(|member| member.healthy).count(), members }
+}
+
+fn cluster(nodes: Vec<NodeStatus>, machines: Vec<MachineStatus>, etcd: EtcdStatus) -> Status {
+    let unhealthy_because = crate::health::missing(&nodes, &etcd);
+    Status {
+        cluster: ClusterStatus { name: "home".into(), generation: 7, manager_address: None },
+        nodes,
+        machines,
+        etcd,
+        network: NetworkStatus {
+            mode: "own_cable".into(),
+            state: "running".into(),
+            message: "Network boot runs on eth1, a cable of its own.".into(),
+            address_error: None,
+        },
+        healthy: unhealthy_because.is_empty(),
+        unhealthy_because,
+    }
+}
+
+/// In the middle of the first evening; `tick` seconds of it.
+pub fn evening(tick: u64) -> Status {
+    let mut third = node(2, "etcd-3", Role::Etcd, Phase::Unreachable);
+    third.conditions.push(Condition::waiting("last attempt: connection refused"));
+    let mut compute = node(3, "compute-1", Role::Compute, Phase::Installing);
+    compute.job = Some(installing(tick));
+    let mut running = node(0, "etcd-1", Role::Etcd, Phase::Running);
+    let done = installing(0).rows.into_iter().map(|row| Row { state: RowState::Done, note: None, ..row });
+    running.job = Some(JobStatus { job: "install".into(), rows: done.collect() });
+    let nodes = vec![
+        running,
+        node(1, "etcd-2", Role::Etcd, Phase::Locked),
+        third,
+        compute,
+        node(4, "compute-2", Role::Compute, Phase::Absent),
+        node(5, "backup-1", Role::Backup, Phase::Absent),
+    ];
+    let photos = DiskContent::Holds("GPT with 2 partitions: EFI system, ext4 'family <photos>'".into());
+    let big = vec![
+        disk("ata-WDC_WD40EFAX-68JH4N1_WD-WX12D1234567", 4000, photos),
+        disk("nvme-Samsung-SSD-980_S64ANS0T123456", 500, DiskContent::Blank),
+    ];
+    let stick = Disk {
+        started_from: true,
+        ..disk("usb-SanDisk-Ultra_4C530001", 31, DiskContent::Holds("Cairn".into()))
+    };
+    let mut late = machine(5, "Raspberry Pi Zero 2 W", inventory("Cortex-A53", 480, vec![stick]));
+    late.code = None;
+    late.claims = Some("etcd-3".into());
+    late.refused = Some("its join key ended on 12 November; prepare its medium again".into());
+    let machines = vec![
+        machine(3, "LENOVO ThinkCentre M720q", inventory("Intel Core i5-8500T", 15_890, big)),
+        machine(
+            4,
+            "HP EliteDesk 800 G4",
+            inventory(
+                "Intel Core i5-8500",
+                7_890,
+                vec![disk("nvme-WDC-PC-SN520_19083A", 256, DiskContent::Blank)],
+            ),
+        ),
+        late,
+    ];
+    let members =
+        [("etcd-1", None), ("etcd-2", Some("it is locked")), ("etcd-3", Some("connection refused"))];
+    cluster(nodes, machines, etcd(&members))
+}
+
+/// Nothing to do.
+pub fn calm() -> Status {
+    let mut nodes: Vec<NodeStatus> = (0..3)
+        .map(|number| node(number, &format!("etcd-{}", number + 1), Role::Etcd, Phase::Running))
+        .collect();
+    nodes.extend((3..6).map(|number| {
+        let mut node = node(number, &format!("compute-{}", number - 2), Role::Compute, Phase::Running);
+        node.conditions.push(Condition::waiting("waiting for artifact k3s v1.33.1+k3s1"));
+        node
+    }));
+    cluster(nodes, Vec::new(), etcd(&[("etcd-1", None), ("etcd-2", None), ("etcd-3", None)]))
+}
+
+/// A file and no machine.
+pub fn new() -> Status {
+    let mut nodes: Vec<NodeStatus> = (0..3)
+        .map(|number| node(number, &format!("etcd-{}", number + 1), Role::Etcd, Phase::Absent))
+        .collect();
+    nodes.push(node(3, "compute-1", Role::Compute, Phase::Absent));
+    cluster(nodes, Vec::new(), EtcdStatus::default())
+}
+
+/// A hundred nodes.
+pub fn hundred() -> Status {
+    let nodes = (0..100).map(|number| {
+        let (name, role) = match number {
+            0..3 => (format!("etcd-{}", number + 1), Role::Etcd),
+            _ => (format!("compute-{}", number - 2), Role::Compute),
+        };
+        let phase = match number % 23 {
+            7 => Phase::Locked,
+            13 => Phase::Unreachable,
+            17 => Phase::Starting,
+            _ => Phase::Running,
+        };
+        node(number, &name, role, phase)
+    });
+    cluster(nodes.collect(), Vec::new(), etcd(&[("etcd-1", None), ("etcd-2", None), ("etcd-3", None)]))
+}
+
+/// Every word that comes from outside tries to be markup.
+#[cfg(test)]
+pub fn hostile() -> Status {
+    let mut status = evening(1);
+    let text = || HOSTILE.to_owned();
+    for node in &mut status.nodes {
+        node.conditions.push(Condition::fault(HOSTILE));
+        node.version = Some(text());
+        for row in node.job.iter_mut().flat_map(|job| &mut job.rows) {
+            (row.title, row.note) = (text(), Some(text()));
+        }
+    }
+    for machine in &mut status.machines {
+        (machine.product, machine.claims, machine.refused) = (text(), Some(text()), Some(text()));
+        if let Some(inventory) = &mut machine.inventory {
+            (inventory.cpu.model, inventory.architecture) = (text(), text());
+            for disk in &mut inventory.disks {
+                (disk.id, disk.model) = (text(), text());
+                disk.content = DiskContent::Holds(text());
+            }
+        }
+    }
+    for member in &mut status.etcd.members {
+        member.error = Some(text());
+    }
+    (status.network.message, status.network.address_error) = (text(), Some(text()));
+    status.unhealthy_because = vec![text()];
+    status
+}

@@ -1,0 +1,98 @@
+use super::sample::{self, HOSTILE};
+use super::shell::{Page, Place};
+use super::*;
+use crate::api::Status;
+use cairn_model::inventory::DiskContent;
+
+/// The live part of every page.
+fn all(status: &Status) -> Vec<(&'static str, String)> {
+    let page = |place, path: &'static str, content| {
+        let page = Page { place, path, title: "", status, content };
+        (path, page.live().into_string())
+    };
+    let mut pages = vec![
+        page(Place::Overview, "/", overview::content(status)),
+        page(Place::Discover, "/discover", discover::content(status)),
+        page(Place::Media, "/media", media::content(status)),
+        page(Place::Cluster, "/cluster", cluster::content(status)),
+        page(Place::Network, "/network", network::content(status)),
+    ];
+    pages.extend(status.nodes.iter().map(|one| page(Place::Cluster, "/nodes/NAME", node::content(one))));
+    pages
+}
+
+fn every_sample() -> Vec<Status> {
+    vec![sample::evening(9), sample::calm(), sample::new(), sample::hundred(), sample::hostile()]
+}
+
+#[test]
+fn nothing_that_a_machine_says_becomes_markup() {
+    let mut said = 0;
+    for (path, page) in all(&sample::hostile()) {
+        assert!(!page.contains("<script") && !page.contains(HOSTILE), "{path}: {page}");
+        // an attribute can't be left either
+        assert!(!page.contains("alert(1)</script>\"") && !page.contains("</script>\"'"), "{path}");
+        said += page.matches("&lt;script&gt;alert(1)&lt;/script&gt;&quot;").count();
+    }
+    assert!(said > 30, "{said}");
+}
+
+#[test]
+fn no_page_carries_a_script_or_a_style_of_its_own() {
+    for (path, page) in every_sample().iter().flat_map(all) {
+        for forbidden in ["<script", "<style", " style=\"", " onclick", "javascript:"] {
+            assert!(!page.contains(forbidden), "{path}: {forbidden}");
+        }
+    }
+}
+
+#[test]
+fn every_id_stands_once_on_a_page_and_every_label_has_its_field() {
+    for (path, page) in every_sample().iter().flat_map(all) {
+        let values = |attribute: &str| -> Vec<String> {
+            let split = format!(" {attribute}=\"");
+            page.split(&split).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
+        };
+        let ids = values("id");
+        let mut once = ids.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), ids.len(), "{path}: {ids:?}");
+        for attribute in ["for", "aria-labelledby", "data-copy"] {
+            for wanted in values(attribute) {
+                assert!(ids.contains(&wanted), "{path}: {attribute}={wanted}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_approval_carries_the_code_and_asks_before_a_disk_is_wiped() {
+    let mut status = sample::evening(0);
+    status.machines.truncate(1);
+    let page = discover::content(&status).into_string();
+    assert!(page.contains(r#"value="333-342""#) && page.contains(r#"name="wipe."#));
+    assert!(page.contains(r#"<option value="compute-2" selected>"#));
+    assert!(!page.contains(r#"<option value="etcd-1""#));
+    if let Some(inventory) = &mut status.machines[0].inventory {
+        inventory.disks = vec![sample::disk("nvme-a", 500, DiskContent::Blank)];
+    }
+    let page = discover::content(&status).into_string();
+    assert!(!page.contains(r#"name="wipe."#) && page.contains(r#"value="nvme-a" checked>"#), "{page}");
+}
+
+#[test]
+fn the_verdict_says_what_the_cluster_is_in_a_word_and_a_shape() {
+    use super::ui::Tone;
+    let cases = [
+        (sample::calm(), Tone::Good),
+        (sample::new(), Tone::Off),
+        (sample::evening(3), Tone::Failed),
+        (sample::hundred(), Tone::Failed),
+    ];
+    for (status, tone) in cases {
+        assert_eq!(overview::verdict(&status).0, tone);
+    }
+    let page = overview::content(&sample::evening(3)).into_string();
+    assert!(page.contains("install") && page.contains("3 of 8 steps") && page.contains("7% ·"), "{page}");
+}

@@ -1,0 +1,17 @@
+//! The parts that pages are made of. Each is a small function, and the only place that knows its classes.
+
+mod confirm;
+mod copy;
+mod field;
+mod icon;
+mod mark;
+mod notice;
+mod steps;
+
+pub use confirm::confirm;
+pub use copy::copy_button;
+pub use field::{Choice, select, tick};
+pub use icon::{Icon, icon};
+pub use mark::{Tone, mark, state};
+pub use notice::{empty, notice};
+pub use steps::{job, meter};
