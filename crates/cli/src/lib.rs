@@ -11,6 +11,7 @@ pub mod file;
 pub mod lab;
 pub mod manager;
 pub mod medium;
+pub mod network;
 pub mod node;
 pub mod progress;
 pub mod status;
@@ -38,6 +39,8 @@ enum Command {
     /// Nodes, and machines that may become nodes
     #[command(subcommand)]
     Node(node::NodeCommand),
+    /// What the manager sees of the network, and what is in the way
+    Network(network::NetworkArguments),
     /// A cluster of virtual machines, for trying and testing
     Lab(lab::LabArguments),
 }
@@ -50,6 +53,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Manager(arguments) => manager::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Status(arguments) => status::run(&arguments),
         Command::Node(command) => node::run(command).map(|()| ExitCode::SUCCESS),
+        Command::Network(arguments) => network::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Lab(arguments) => lab::run(arguments),
     };
     result.unwrap_or_else(|error| {

@@ -7,11 +7,15 @@ mod auth;
 mod events;
 mod machines;
 mod media;
+mod network;
 mod nodes;
 mod problem;
 mod routes;
 mod types;
 
+pub use crate::network::types::{
+    DhcpServer, FetchStatus, InterfaceStatus, Mode, NetworkReport, PortStatus, StoryLine, WireMachine,
+};
 pub(crate) use auth::{SESSION_COOKIE, Session};
 pub(crate) use machines::give;
 pub(crate) use media::medium;

@@ -11,6 +11,7 @@ use crate::token::Token;
 use crate::{api, dial, status};
 use cairn_model::cluster::Fingerprint;
 use cairn_model::phase::Phase;
+use cairn_netboot::Story;
 use cairn_wire::announce::Announcement;
 use cairn_wire::message::Description;
 use cairn_wire::tls::Identity;
@@ -29,6 +30,8 @@ pub struct Core {
     registry: Mutex<Registry>,
     pub etcd: Mutex<EtcdView>,
     pub network: Mutex<NetworkView>,
+    /// What machines asked on the wire, were told and fetched.
+    pub story: Arc<Story>,
     /// What is shown; anew whenever something in it has changed.
     shown: watch::Sender<Arc<api::Status>>,
 }
@@ -58,6 +61,7 @@ impl Core {
             registry: Mutex::default(),
             etcd: Mutex::default(),
             network: Mutex::new(network),
+            story: Story::new(),
             shown: watch::Sender::new(Arc::default()),
         };
         core.show();

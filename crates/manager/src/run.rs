@@ -33,7 +33,7 @@ pub async fn run(options: Options) -> Result<(), ManagerError> {
     let trust = open::trust(&file)?;
     tracing::info!(cluster = %file.cluster().name, generation = file.cluster().generation, page = %format!("http://{bound}/"), "the manager runs");
 
-    let network = NetworkView { image_url, ..NetworkView::default() };
+    let network = NetworkView { image_url, interfaces: interfaces.clone(), ..NetworkView::default() };
     let core = Core::new(book, trust, token, image_dir, network);
     let mut parts = JoinSet::new();
     start(&core, &mut parts, cable, interfaces);
@@ -63,6 +63,7 @@ fn start(core: &Arc<Core>, parts: &mut JoinSet<()>, cable: Option<Cable>, interf
     parts.spawn(hear(Arc::clone(core)));
     parts.spawn(seek::seek(Arc::clone(core)));
     parts.spawn(show(Arc::clone(core)));
+    parts.spawn(network::bystand(Arc::clone(core)));
     parts.spawn({
         let core = Arc::clone(core);
         async move {

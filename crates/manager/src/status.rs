@@ -115,30 +115,16 @@ fn etcd_status(view: &EtcdView) -> EtcdStatus {
 }
 
 fn network_status(view: &NetworkView) -> NetworkStatus {
-    let (mode, state, message) = match &view.cable {
-        CableView::Off => {
-            ("none", "off", "Network boot is off; machines that start by themselves are found.".to_owned())
-        }
-        CableView::Starting { interface } => {
-            ("own_cable", "starting", format!("Looking whether {interface} is a cable of our own."))
-        }
-        CableView::Running { interface, .. } => (
-            "own_cable",
-            "running",
-            format!("Network boot runs on {interface}: machines there may be switched on."),
-        ),
-        CableView::Refused { interface, reason } => (
-            "own_cable",
-            "refused",
-            format!(
-                "Network boot does not run on {interface}; nodes are found all the same. The reason: {reason}"
-            ),
-        ),
+    let (mode, state) = match &view.cable {
+        CableView::Off => ("none", "off"),
+        CableView::Starting { .. } => ("own_cable", "starting"),
+        CableView::Running { .. } => ("own_cable", "running"),
+        CableView::Refused { .. } => ("own_cable", "refused"),
     };
     NetworkStatus {
         mode: mode.to_owned(),
         state: state.to_owned(),
-        message,
+        message: view.cable.sentence(),
         address_error: view.address_error.clone(),
     }
 }

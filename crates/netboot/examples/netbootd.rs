@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use cairn_netboot::{BootAnswer, Config, Files, Mac, MachineRequest, OwnCable, Server, State};
+use cairn_netboot::{BootAnswer, Config, Files, Mac, MachineRequest, OwnCable, Server, State, Story};
 
 struct Arguments {
     config: Config,
@@ -30,7 +30,7 @@ async fn main() -> Result<()> {
         true => BootAnswer::LocalDisk,
         false => BootAnswer::Discover(boot.clone()),
     };
-    let server = Server::start(config, Arc::new(policy)).await?;
+    let server = Server::start(config, Arc::new(policy), Story::new()).await?;
     let mut events = server.events();
     let mut state = server.state();
     say(&serde_json::json!({"what": "running"}))?;

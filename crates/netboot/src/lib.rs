@@ -14,12 +14,16 @@
 //!
 //! Start reading at [`dhcp::answer`], a pure function that decides everything about DHCP, and
 //! [`tftp::window::Window`], which decides what TFTP sends. [`server`] puts them on sockets. What happens is
-//! told as [`story::Event`]s.
+//! told as [`story::Event`]s, from which [`diagnosis`] says in a sentence how far a machine came. Where no server
+//! runs, a [`Bystander`] still hears who asks.
 
+mod bystander;
 pub mod config;
 mod counters;
 pub mod dhcp;
+pub mod diagnosis;
 pub mod files;
+mod frame;
 mod http;
 pub mod link;
 pub mod mac;
@@ -29,9 +33,12 @@ pub mod server;
 mod socket;
 pub mod story;
 pub mod tftp;
+mod words;
 
+pub use bystander::Bystander;
 pub use config::{Config, HTTP_PORT, Mode, OwnCable};
 pub use counters::Counts;
+pub use diagnosis::{Diagnosis, Stage, diagnose};
 pub use files::Files;
 pub use mac::Mac;
 pub use policy::{Arch, BootAnswer, BootPolicy, Client, MachineRequest};

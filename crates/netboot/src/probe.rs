@@ -6,23 +6,19 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use dhcproto::v4::{DhcpOption, Flags, Message, MessageType, OptionCode};
 use dhcproto::{Encodable, Encoder};
-use nix::sys::socket::{LinkAddr, bind};
 use serde::{Deserialize, Serialize};
-use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
 use crate::dhcp::Packet;
+use crate::frame::{Datagram, Frames};
 use crate::mac::Mac;
 use crate::socket;
 
-/// Ethernet's number for IPv4.
-const ETHERTYPE_IPV4: u16 = 0x0800;
 /// Between the questions while waiting for the first answer: packets get lost, and a bridge that has just
 /// learned a port drops some.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -49,7 +45,7 @@ impl std::fmt::Display for ForeignServer {
 #[derive(Debug)]
 pub struct Probe {
     question: UdpSocket,
-    overheard: UdpSocket,
+    overheard: Frames,
     mac: Mac,
     ours: Ipv4Addr,
 }
@@ -58,9 +54,7 @@ impl Probe {
     /// Opens the sockets. `ours` is the server that is not foreign.
     pub fn open(interface: &str, mac: Mac, ours: Ipv4Addr) -> io::Result<Self> {
         let question = socket::udp_client(interface)?;
-        // Not UDP, but the one type here that waits for any socket's datagrams without unsafe code.
-        let overheard = UdpSocket::from_std(packet_socket(interface)?.into())?;
-        Ok(Self { question, overheard, mac, ours })
+        Ok(Self { question, overheard: Frames::open(interface, 68)?, mac, ours })
     }
 
     /// Sends one DHCPDISCOVER.
@@ -73,15 +67,9 @@ impl Probe {
 
     /// Waits until another server is overheard, whomever it answers.
     pub async fn overhear(&self) -> io::Result<ForeignServer> {
-        let mut frame = vec![0; 2048];
+        let mut buffer = vec![0; 2048];
         loop {
-            let length = match self.overheard.recv(&mut frame).await {
-                Ok(length) => length,
-                // The interface was down for a moment.
-                Err(error) if error.raw_os_error() == Some(nix::libc::ENETDOWN) => continue,
-                Err(error) => return Err(error),
-            };
-            let server = frame.get(..length).and_then(|frame| server_in(frame, self.ours));
+            let server = server_in(self.overheard.next(&mut buffer).await?, self.ours);
             if let Some(server) = server.filter(|server| server.mac != Some(self.mac)) {
                 return Ok(server);
             }
@@ -118,42 +106,8 @@ pub fn discover(mac: Mac, xid: u32) -> Vec<u8> {
 
 /// The server that speaks in this Ethernet frame, if it is a DHCP server's and not `ours`.
 pub fn server_in(frame: &[u8], ours: Ipv4Addr) -> Option<ForeignServer> {
-    let (ethernet, ip) = frame.split_first_chunk::<14>()?;
-    let header = usize::from(ip.first()? & 0x0f) * 4;
-    let source = Ipv4Addr::from(*ip.get(12..)?.first_chunk::<4>()?);
-    let udp = ip.get(header.max(20)..)?;
-    let packet = Packet::parse(udp.get(8..)?).ok().filter(|packet| packet.kind.is_from_server())?;
-    let address = packet.server.unwrap_or(source);
-    let mac = ethernet.get(6..12)?.try_into().ok().map(Mac);
-    (address != ours).then_some(ForeignServer { address, mac })
-}
-
-/// A raw socket that hears the IPv4 frames to UDP port 68 on `interface`, and no others.
-fn packet_socket(interface: &str) -> io::Result<Socket> {
-    let protocol = Protocol::from(i32::from(ETHERTYPE_IPV4.to_be()));
-    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol))?;
-    socket.attach_filter(&to_port_68())?;
-    socket.set_nonblocking(true)?;
-    let link = nix::ifaddrs::getifaddrs()?
-        .filter(|found| found.interface_name == interface)
-        .find_map(|found| found.address.and_then(|address| address.as_link_addr().copied()));
-    let link: LinkAddr = link.ok_or(io::ErrorKind::NotFound)?;
-    bind(socket.as_raw_fd(), &link)?;
-    Ok(socket)
-}
-
-/// Classic BPF for "UDP, not a later fragment, destination port 68", on an Ethernet frame with IPv4.
-fn to_port_68() -> [SockFilter; 9] {
-    let op = SockFilter::new;
-    [
-        op(0x30, 0, 0, 23),     // load byte: IP protocol
-        op(0x15, 0, 5, 17),     // UDP, else drop
-        op(0x28, 0, 0, 20),     // load half: fragment offset
-        op(0x45, 3, 0, 0x1fff), // a later fragment: drop
-        op(0xb1, 0, 0, 14),     // X = length of the IP header
-        op(0x48, 0, 0, 16),     // load half: UDP destination port
-        op(0x15, 1, 0, 68),     // 68: keep
-        op(0x06, 0, 0, 0),      // drop
-        op(0x06, 0, 0, 2048),   // keep
-    ]
+    let datagram = Datagram::parse(frame)?;
+    let packet = Packet::parse(datagram.payload).ok().filter(|packet| packet.kind.is_from_server())?;
+    let address = packet.server.unwrap_or(datagram.from);
+    (address != ours).then_some(ForeignServer { address, mac: Some(datagram.card) })
 }

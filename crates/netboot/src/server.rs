@@ -52,7 +52,7 @@ pub enum StartError {
     },
     /// A port is taken or may not be bound.
     #[error(
-        "can't listen on {what} on {interface}: another program may be using that port (`ss -lnp` shows which: often dnsmasq, or a virtual network of libvirt's), or this one lacks the right to (root, or CAP_NET_BIND_SERVICE with CAP_NET_RAW)"
+        "can't listen on {what} on {interface}: another program may be using that port (`cairn network` shows which, and how to free it: often dnsmasq, or a virtual network of libvirt's), or this one lacks the right to (root, or CAP_NET_BIND_SERVICE with CAP_NET_RAW)"
     )]
     Listen {
         /// Protocol and port.
@@ -125,9 +125,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts DHCP, TFTP and HTTP, once the wire has been silent for the configured time. Needs a Tokio
-    /// runtime with I/O and time.
-    pub async fn start(config: Config, policy: Arc<dyn BootPolicy>) -> Result<Self, StartError> {
+    /// Starts DHCP, TFTP and HTTP, once the wire has been silent for the configured time, and tells the
+    /// story on. Needs a Tokio runtime with I/O and time.
+    pub async fn start(
+        config: Config,
+        policy: Arc<dyn BootPolicy>,
+        story: Arc<Story>,
+    ) -> Result<Self, StartError> {
         let Mode::OwnCable(cable) = config.mode.clone();
         cable.check()?;
         let interface = config.interface.clone();
@@ -148,7 +152,7 @@ impl Server {
             }
         };
         let scene = Scene { cable, own_mac: mac, files: config.files.clone(), http_port: config.http_port };
-        let (story, counters) = (Story::new(), Arc::new(Counters::default()));
+        let counters = Arc::new(Counters::default());
         let (state, watched) = watch::channel(State::Running);
         let (stop, stopped) = oneshot::channel();
         let parts = Parts { config, scene, policy, story: story.clone(), counters: counters.clone(), probe };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use crate::dhcp::{Kind, Told};
+use crate::dhcp::{Kind, Packet, Told};
 use crate::mac::Mac;
 use crate::policy::{Arch, Client};
 
@@ -42,6 +42,15 @@ pub enum What {
     /// The machine sent a DHCP message.
     DhcpAsked {
         /// Which one.
+        message: Kind,
+        /// Which program on the machine.
+        client: Client,
+        /// Its architecture, if it said it.
+        arch: Option<Arch>,
+    },
+    /// It asked on a wire where nothing of ours answers.
+    DhcpOverheard {
+        /// Which message.
         message: Kind,
         /// Which program on the machine.
         client: Client,
@@ -177,6 +186,12 @@ impl Story {
             .collect();
         all.sort_by_key(|story| story.machine);
         all
+    }
+
+    /// A [`Bystander`](crate::Bystander) heard `packet`.
+    pub fn overheard(&self, packet: &Packet) {
+        let what = What::DhcpOverheard { message: packet.kind, client: packet.client, arch: packet.arch };
+        self.tell(Some(packet.mac), what);
     }
 
     pub(crate) fn tell(&self, machine: Option<Mac>, what: What) {

@@ -1,6 +1,6 @@
 //! Which path does what.
 
-use super::{Session, auth, events, machines, media, nodes};
+use super::{Session, auth, events, machines, media, network, nodes};
 use crate::core::Core;
 use crate::web;
 use axum::extract::{DefaultBodyLimit, State};
@@ -27,6 +27,7 @@ pub fn router(core: Arc<Core>, bound: SocketAddr) -> Router {
     Router::new()
         .route("/api/v1/status", get(status))
         .route("/api/v1/events", get(events::events))
+        .route("/api/v1/network", get(network::network))
         .route("/api/v1/cluster-file", get(nodes::cluster_file))
         .route("/api/v1/machines/{id}/approve", post(machines::approve))
         .route("/api/v1/nodes/{name}/medium", post(media::medium))

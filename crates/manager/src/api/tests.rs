@@ -1,6 +1,6 @@
 //! Who may ask what, tried on the whole router.
 
-use crate::api::{IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID, Problem, Status, router};
+use crate::api::{IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID, NetworkReport, Problem, Status, router};
 use crate::simulation::{Lab, new_file};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -56,7 +56,8 @@ async fn text(response: Response) -> String {
 #[tokio::test]
 async fn without_the_token_nothing_is_read_or_changed() {
     let site = Site::new();
-    let closed = ["/api/v1/status", "/api/v1/events", "/api/v1/cluster-file", "/cluster-file"];
+    let closed =
+        ["/api/v1/status", "/api/v1/network", "/api/v1/events", "/api/v1/cluster-file", "/cluster-file"];
     for path in closed {
         assert_eq!(site.send(get(path), "").await.status(), StatusCode::UNAUTHORIZED, "{path}");
         let wrong = get(path).header(header::AUTHORIZATION, "Bearer 0000");
@@ -113,6 +114,16 @@ async fn the_status_is_read_with_the_token() {
     let answer = site.send(get("/api/v1/status").header(header::AUTHORIZATION, site.bearer()), "").await;
     let status: Status = serde_json::from_str(&text(answer).await).unwrap();
     assert_eq!((status.cluster.name.as_str(), status.nodes.len(), status.healthy), ("home", 2, false));
+}
+
+#[tokio::test]
+async fn the_network_is_told_with_every_port_that_network_boot_needs() {
+    let site = Site::new();
+    let answer = site.send(get("/api/v1/network").header(header::AUTHORIZATION, site.bearer()), "").await;
+    let report: NetworkReport = serde_json::from_str(&text(answer).await).unwrap();
+    let ports: Vec<u16> = report.ports.iter().map(|it| it.port).collect();
+    assert_eq!(ports, [67, 69, 4011, 4280]);
+    assert!(!report.sentence.is_empty());
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! Network boot on a cable of our own, for as long as the wire allows it.
 
 use super::CableView;
-use crate::core::Core;
+use crate::core::{Core, unix_now};
 use crate::image::{FILES, UKI};
 use crate::journal::Journal;
 use crate::options::Cable;
-use cairn_netboot::{BootAnswer, Config, Files, HTTP_PORT, MachineRequest, OwnCable, Server, State};
+use cairn_netboot::{
+    Because, BootAnswer, Config, Files, HTTP_PORT, MachineRequest, OwnCable, Server, StartError, State,
+};
 use cairn_workflow::log::chain;
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -38,15 +40,31 @@ pub async fn keep(core: Arc<Core>, cable: Cable) {
             Some(core) => core.book.journal(|journal| answer(journal, &machine.mac.to_string())),
             None => BootAnswer::Nothing,
         };
-        let reason = match Server::start(config(&cable, &core.image_dir), Arc::new(policy)).await {
-            Err(error) => chain(&error),
+        let config = config(&cable, &core.image_dir);
+        let reason = match Server::start(config, Arc::new(policy), Arc::clone(&core.story)).await {
+            Err(error) => {
+                if let StartError::OtherServer { server, interface } = &error {
+                    core.network().heard(interface, *server, unix_now());
+                }
+                chain(&error)
+            }
             Ok(server) => {
                 let base = format!("http://{}:{HTTP_PORT}", cable.address);
-                core.network().cable = CableView::Running { interface: interface.clone(), base };
+                {
+                    let mut network = core.network();
+                    // It started, so the wire was found without another server.
+                    network.rivals.retain(|rival| rival.interface != interface);
+                    network.cable = CableView::Running { interface: interface.clone(), base };
+                }
                 let mut state = server.state();
                 let stopped = state.wait_for(|state| matches!(state, State::Stopped { .. })).await;
                 match stopped.as_deref() {
-                    Ok(State::Stopped { because }) => chain(because),
+                    Ok(State::Stopped { because }) => {
+                        if let Because::ForeignServer { server, interface } = because {
+                            core.network().heard(interface, *server, unix_now());
+                        }
+                        chain(because)
+                    }
                     Ok(State::Running) | Err(_) => "it ended".to_owned(),
                 }
             }

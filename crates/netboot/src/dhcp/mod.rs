@@ -77,9 +77,7 @@ pub enum Told {
 #[serde(rename_all = "snake_case")]
 pub enum Unable {
     /// A machine or firmware that nothing here can boot.
-    #[error(
-        "its firmware ({0:?}) can't boot what is served here: only x86-64 UEFI can; use a prepared medium"
-    )]
+    #[error("its firmware ({0}) can't boot what is served here: only x86-64 UEFI can; use a prepared medium")]
     Arch(Arch),
     /// It did not say what it is (option 93).
     #[error("its firmware did not say which architecture it is")]

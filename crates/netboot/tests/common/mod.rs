@@ -53,6 +53,11 @@ impl Cable {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Starts a program at the server's end.
+    pub fn server(&self, words: &[&str]) -> Daemon {
+        Daemon::start(&self.server, words)
+    }
+
     /// Gives the client's end an address by hand.
     pub fn client_address(&self, address: &str) {
         run("ip", &["-n", &self.client, "addr", "add", address, "dev", "eth0"]);
@@ -72,7 +77,7 @@ impl Cable {
         let program = netbootd();
         let mut words = vec![program.to_str().unwrap(), "eth0", SERVER, folder.to_str().unwrap()];
         words.extend(more);
-        Daemon::start(&self.server, &words)
+        self.server(&words)
     }
 
     /// Starts a dnsmasq that plays a home router at the client's end.

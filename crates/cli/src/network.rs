@@ -1,0 +1,141 @@
+//! `cairn network`: what the manager sees of the network, and what is in the way.
+
+use crate::client::Connection;
+use anyhow::Result;
+use cairn_manager::api::{InterfaceStatus, NetworkReport, PortStatus, WireMachine};
+use std::fmt::Write;
+
+/// Arguments of `cairn network`.
+#[derive(Debug, clap::Args)]
+pub struct NetworkArguments {
+    #[command(flatten)]
+    connection: Connection,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// # Errors
+/// When the manager can't be asked.
+pub fn run(arguments: &NetworkArguments) -> Result<()> {
+    let report: NetworkReport = arguments.connection.open()?.get("network")?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", in_words(&report));
+    }
+    Ok(())
+}
+
+fn in_words(report: &NetworkReport) -> String {
+    let mut text = format!("{}\n", report.sentence);
+    for trouble in &report.troubles {
+        let _ = writeln!(text, "  ! {trouble}");
+    }
+    let _ = writeln!(text, "\nInterfaces of the manager's machine:");
+    report.interfaces.iter().for_each(|it| interface(&mut text, it));
+    for server in &report.dhcp_servers {
+        let mac = server.mac.as_ref().map_or_else(String::new, |mac| format!(" ({mac})"));
+        let _ = writeln!(
+            text,
+            "\nOn {} another DHCP server answers: {}{mac}, {}",
+            server.interface,
+            server.address,
+            ago(server.seconds_ago)
+        );
+    }
+    let _ = writeln!(text, "\nPorts that network boot needs:");
+    report.ports.iter().for_each(|it| port(&mut text, it));
+    if !report.machines.is_empty() {
+        let _ = writeln!(text, "\nMachines that asked for an address:");
+    }
+    report.machines.iter().for_each(|it| machine(&mut text, it));
+    text
+}
+
+fn interface(text: &mut String, interface: &InterfaceStatus) {
+    let InterfaceStatus { name, kind, up, addresses, gateway, used_for, mac: _ } = interface;
+    let mut facts = vec![kind.to_string(), if *up { "connected" } else { "not connected" }.to_owned()];
+    facts.extend(addresses.iter().cloned());
+    facts.extend(gateway.iter().map(|gateway| format!("router {gateway}")));
+    facts.extend(used_for.iter().map(|what| format!("used for {what}")));
+    let _ = writeln!(text, "  {} {name}: {}", if *up { '●' } else { '○' }, facts.join(", "));
+}
+
+fn port(text: &mut String, port: &PortStatus) {
+    let PortStatus { protocol, port, purpose, holders } = port;
+    if holders.is_empty() {
+        let _ = writeln!(text, "  ○ {protocol} {port}, {purpose}: free");
+    }
+    for holder in holders {
+        let who = match (&holder.process, holder.pid) {
+            _ if holder.ours => "the manager itself".to_owned(),
+            (Some(process), Some(pid)) => format!("{process} (process {pid})"),
+            _ => "a process that can't be seen from here".to_owned(),
+        };
+        let command = match (&holder.command, holder.pid) {
+            (Some(command), Some(_)) => format!("; `{command}` frees it"),
+            (Some(command), None) => format!("; `{command}` names it"),
+            (None, _) => String::new(),
+        };
+        let mark = if holder.ours { '●' } else { '▲' };
+        let _ =
+            writeln!(text, "  {mark} {protocol} {port}, {purpose}: {who}, on {}{command}", holder.address);
+    }
+}
+
+fn machine(text: &mut String, machine: &WireMachine) {
+    let mark = match (machine.stuck, machine.runs_cairn) {
+        (_, true) => '●',
+        (true, false) => '▲',
+        (false, false) => '◐',
+    };
+    let mut facts: Vec<String> = machine.node.iter().chain(&machine.architecture).cloned().collect();
+    facts.extend(machine.address.map(|address| address.to_string()));
+    facts.extend(machine.seconds_ago.map(|seconds| format!("asked {}", ago(seconds))));
+    let _ = writeln!(text, "  {mark} {}  {}", machine.mac, facts.join(", "));
+    let _ = writeln!(text, "      {}", machine.diagnosis);
+}
+
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s ago"),
+        120..7200 => format!("{} min ago", seconds / 60),
+        _ => format!("{} h ago", seconds / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_way_is_said_with_the_command_that_clears_it() {
+        let json = r#"{
+            "mode": "own_cable", "sentence": "Network boot does not run on eth1.", "hidden": null,
+            "interfaces": [{"name": "eth1", "kind": "wired", "up": true, "mac": null,
+                "addresses": ["192.168.1.5/24"], "gateway": null, "used_for": ["network boot"]}],
+            "dhcp_servers": [{"interface": "eth1", "address": "192.168.1.1", "mac": null, "seconds_ago": 300}],
+            "ports": [{"protocol": "udp", "port": 67, "purpose": "addresses (DHCP)", "holders": [
+                {"address": "0.0.0.0", "process": "dnsmasq", "pid": 7, "ours": false, "command": "virsh net-destroy default"},
+                {"address": "10.0.0.1", "process": null, "pid": null, "ours": false, "command": "sudo ss -lunp"}]},
+                {"protocol": "tcp", "port": 4280, "purpose": "boot files", "holders": []}],
+            "machines": [{"mac": "52:54:00:00:00:01", "node": null, "runs_cairn": false, "architecture": "x86-64 UEFI",
+                "seconds_ago": 12, "address": null, "fetch": null, "stage": "told", "stuck": true,
+                "diagnosis": "It never came.", "story": []}],
+            "troubles": []
+        }"#;
+        let text = in_words(&serde_json::from_str(json).unwrap());
+        for words in [
+            "Network boot does not run on eth1.\n",
+            "● eth1: wired, connected, 192.168.1.5/24, used for network boot",
+            "another DHCP server answers: 192.168.1.1, 5 min ago",
+            "▲ UDP 67, addresses (DHCP): dnsmasq (process 7), on 0.0.0.0; `virsh net-destroy default` frees it",
+            "can't be seen from here, on 10.0.0.1; `sudo ss -lunp` names it",
+            "○ TCP 4280, boot files: free",
+            "▲ 52:54:00:00:00:01  x86-64 UEFI, asked 12 s ago\n      It never came.",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+}
