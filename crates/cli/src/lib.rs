@@ -1,11 +1,12 @@
 //! The command line of Cairn.
 //!
-//! A thin shell: `cairn file` uses the vault, `cairn manager` runs the manager, `cairn lab` the virtual
-//! hardware, and everything else talks to a running manager over its HTTP API ([`client`]). It decides
+//! A thin shell: `cairn file` uses the vault, `cairn artifacts` the store, `cairn manager` runs the manager,
+//! `cairn lab` the virtual hardware, and everything else talks to a running manager over its HTTP API ([`client`]). It decides
 //! nothing that the page could not decide.
 
 #![forbid(unsafe_code)]
 
+pub mod artifacts;
 pub mod client;
 pub mod file;
 pub mod lab;
@@ -41,12 +42,15 @@ enum Command {
     Node(node::NodeCommand),
     /// What the manager sees of the network, and what is in the way
     Network(network::NetworkArguments),
+    /// What comes from outside the node image, such as k3s
+    #[command(subcommand)]
+    Artifacts(artifacts::ArtifactsCommand),
     /// A cluster of virtual machines, for trying and testing
     Lab(lab::LabArguments),
 }
 
 /// Runs a command and gives the exit code: 0 when all is well, 1 when something failed, 2 when the
-/// cluster (or what was asked about) is not healthy. What was typed wrong is clap's to say.
+/// cluster (or what was asked about) is not healthy or not all there. What was typed wrong is clap's to say.
 pub fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.command {
         Command::File(command) => file::run(command).map(|()| ExitCode::SUCCESS),
@@ -54,6 +58,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Node(command) => node::run(command).map(|()| ExitCode::SUCCESS),
         Command::Network(arguments) => network::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Artifacts(command) => artifacts::run(command),
         Command::Lab(arguments) => lab::run(arguments),
     };
     result.unwrap_or_else(|error| {

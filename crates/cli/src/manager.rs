@@ -5,6 +5,9 @@ use cairn_manager::{Cable, Listen, Options};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+/// The manager's working directory, unless told otherwise.
+pub const WORK: &str = "cairn-work";
+
 /// Arguments of `cairn manager`.
 #[derive(Debug, clap::Args)]
 pub struct ManagerArguments {
@@ -15,7 +18,7 @@ pub struct ManagerArguments {
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     /// Where the manager keeps its sealed working copy, its journal and the session token
-    #[arg(long, value_name = "DIR", default_value = "cairn-work")]
+    #[arg(long, value_name = "DIR", default_value = WORK)]
     work: PathBuf,
     /// Where the page is served; anything but loopback lets others try the token
     #[arg(long, value_name = "ADDRESS", default_value_t = Listen::DEFAULT)]

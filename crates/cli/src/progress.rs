@@ -1,7 +1,7 @@
 //! What a person sees of long work: bars on a terminal, plain lines in a pipe.
 
 use cairn_manager::api::{NodeStatus, Status};
-use cairn_workflow::RowState;
+use cairn_workflow::{EventLog, RowState, What};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -132,6 +132,71 @@ impl Transfer {
     pub fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish();
+        }
+    }
+}
+
+/// Shows a job of this very process while it runs: each step as a transfer, and each retry.
+pub fn follow<T: Send>(log: &EventLog, work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let running = scope.spawn(work);
+        let mut shown = Shown::default();
+        while !running.is_finished() {
+            shown.catch_up(log);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        shown.catch_up(log);
+        running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// How far the events of a job have been shown.
+#[derive(Default)]
+struct Shown {
+    last: u64,
+    titles: BTreeMap<String, String>,
+    current: Option<Transfer>,
+}
+
+impl Shown {
+    fn catch_up(&mut self, log: &EventLog) {
+        for event in log.after(self.last) {
+            self.last = event.number;
+            match event.what {
+                What::Planned { plan } => {
+                    self.titles = plan.steps.into_iter().map(|step| (step.id, step.title)).collect();
+                }
+                What::Started { step } => {
+                    self.current = self.titles.get(&step).map(|title| Transfer::new(title));
+                }
+                What::Progress { done, total, .. } => {
+                    if let Some(transfer) = &mut self.current {
+                        transfer.begin(total);
+                        transfer.at(done);
+                    }
+                }
+                What::Retried { step, attempt, reason } => {
+                    let title = self.titles.get(&step).unwrap_or(&step);
+                    self.say(&format!("{title}: attempt {attempt} failed: {reason}"));
+                }
+                What::Done { step } => {
+                    let title = self.titles.get(&step).unwrap_or(&step);
+                    match self.current.take() {
+                        Some(Transfer { bar: Some(bar), .. }) => bar.finish(),
+                        _ => eprintln!("{title}: done"),
+                    }
+                }
+                // the error itself is told by who asked for the job
+                What::Failed { .. } | What::Finished => drop(self.current.take()),
+            }
+        }
+    }
+
+    /// Above the bar, if there is one.
+    fn say(&self, line: &str) {
+        match self.current.as_ref().and_then(|transfer| transfer.bar.as_ref()) {
+            Some(bar) => bar.println(line),
+            None => eprintln!("{line}"),
         }
     }
 }
