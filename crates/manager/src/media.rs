@@ -4,9 +4,12 @@
 //! before the first byte leaves: a checksum that comes after the download (an HTTP trailer) is seen by
 //! no browser. That costs one more reading of a sparse file.
 
+pub mod disk;
 pub mod gzip;
+pub mod observe;
 pub mod send;
 pub mod sparse;
+pub mod write;
 
 use crate::book::BookError;
 use crate::core::{Core, unix_now};
