@@ -1,12 +1,12 @@
 //! `cairn node`: machines that may become nodes, and nodes.
 
+mod media;
+
 use crate::client::{Client, Connection};
-use crate::progress::Transfer;
-use crate::{medium, status};
-use anyhow::{Context, Result, bail};
-use cairn_manager::api::{ApproveRequest, ApproveResponse, MachineStatus, MediumRequest, Status};
+use crate::status;
+use anyhow::{Result, bail};
+use cairn_manager::api::{ApproveRequest, ApproveResponse, MachineStatus, Status};
 use clap::Subcommand;
-use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub enum NodeCommand {
@@ -38,16 +38,22 @@ pub enum NodeCommand {
         connection: Connection,
     },
     /// Prepare a medium for a node that can't start from the network
-    Prepare {
-        node: String,
-        /// Where to write the disk image; there must be nothing yet. Compressed when the name ends in .gz
-        #[arg(long, short)]
-        output: PathBuf,
-        /// How long its join key is good, in hours
-        #[arg(long, value_name = "HOURS", default_value_t = 168)]
-        valid: u64,
+    Prepare(media::PrepareArguments),
+    /// List the media that were prepared, and what became of them
+    Media {
         #[command(flatten)]
         connection: Connection,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the disks of the manager's machine that a medium can be written to
+    Disks {
+        #[command(flatten)]
+        connection: Connection,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Restart a node; the manager unlocks it again
     Restart {
@@ -78,15 +84,9 @@ pub fn run(command: NodeCommand) -> Result<()> {
             );
             Ok(())
         }
-        NodeCommand::Prepare { node, output, valid, connection } => {
-            let seconds = valid.checked_mul(3600).context("so many hours are longer than time itself")?;
-            let request = MediumRequest { valid_seconds: Some(seconds), ..MediumRequest::default() };
-            let mut transfer = Transfer::new(&output.display().to_string());
-            let sum = medium::save(&connection.open()?, &node, &request, &output, &mut transfer)?;
-            println!("{}: write it to a card or stick, and start the machine from it", output.display());
-            println!("SHA-256 of the image: {sum}");
-            Ok(())
-        }
+        NodeCommand::Prepare(arguments) => media::prepare(arguments),
+        NodeCommand::Media { connection, json } => media::media(&connection.open()?, json),
+        NodeCommand::Disks { connection, json } => media::disks(&connection.open()?, json),
         NodeCommand::Restart { node, connection } => tell(&connection.open()?, &node, "restart"),
         NodeCommand::Poweroff { node, connection } => tell(&connection.open()?, &node, "poweroff"),
     }

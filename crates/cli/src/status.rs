@@ -110,7 +110,7 @@ pub fn nodes(status: &Status) -> String {
     text
 }
 
-fn gigabytes(bytes: u64) -> f64 {
+pub(crate) fn gigabytes(bytes: u64) -> f64 {
     // Exact enough for showing: a disk of 9 PB still has its bytes in a double.
     u32::try_from(bytes / 1_000_000).map_or(f64::INFINITY, |megabytes| f64::from(megabytes) / 1000.0)
 }

@@ -24,8 +24,9 @@ pub(crate) use nodes::{cluster_file, power_off, restart};
 pub use problem::Problem;
 pub(crate) use routes::{Shared, router};
 pub use types::{
-    ApproveRequest, ApproveResponse, ClusterStatus, EtcdMemberStatus, EtcdStatus, EventMessage, JobStatus,
-    MachineStatus, MediumFormat, MediumRequest, NetworkStatus, NodeStatus, Status,
+    ApproveRequest, ApproveResponse, ClusterStatus, DiskStatus, EtcdMemberStatus, EtcdStatus, EventMessage,
+    JobStatus, MachineStatus, MediumFormat, MediumKind, MediumRequest, MediumState, MediumStatus,
+    NetworkStatus, NodeStatus, Status, WriteMediumRequest,
 };
 
 #[cfg(test)]

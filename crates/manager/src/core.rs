@@ -32,6 +32,8 @@ pub struct Core {
     pub network: Mutex<NetworkView>,
     /// What machines asked on the wire, were told and fetched.
     pub story: Arc<Story>,
+    /// Held while a medium is written to a disk of this machine.
+    pub writing: Arc<tokio::sync::Mutex<()>>,
     /// What is shown; anew whenever something in it has changed.
     shown: watch::Sender<Arc<api::Status>>,
 }
@@ -62,6 +64,7 @@ impl Core {
             etcd: Mutex::default(),
             network: Mutex::new(network),
             story: Story::new(),
+            writing: Arc::default(),
             shown: watch::Sender::new(Arc::default()),
         };
         core.show();

@@ -64,3 +64,23 @@ impl Manifest {
         })
     }
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use sha2::{Digest as _, Sha256};
+
+    /// An image of the right form with nothing in it that would start.
+    pub fn fake(folder: &Path) {
+        let body = vec![b'x'; 8192];
+        let mut files = Vec::new();
+        for name in FILES {
+            std::fs::write(folder.join(name), &body).unwrap();
+            let sha256 = hex::encode(Sha256::digest(&body));
+            files.push(format!(r#""{name}":{{"size":8192,"sha256":"{sha256}"}}"#));
+        }
+        let (hash, files) = ("ab".repeat(32), files.join(","));
+        let manifest = format!(r#"{{"version":"0.1.0+abababab","root_hash":"{hash}","files":{{{files}}}}}"#);
+        std::fs::write(folder.join("manifest.json"), manifest).unwrap();
+    }
+}

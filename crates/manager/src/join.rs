@@ -34,6 +34,7 @@ pub fn uses(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::MediumKind;
     use crate::decide::tests::{cluster, key};
     use crate::journal::{Approval, Medium, Way};
     use uuid::Uuid;
@@ -50,7 +51,13 @@ mod tests {
         };
         let empty = Journal::default();
         let mut used = Journal::default();
-        let medium = Medium { node: "etcd-1".parse().unwrap(), expires: 1, used_by: Some(key(2)) };
+        let medium = Medium {
+            node: "etcd-1".parse().unwrap(),
+            kind: MediumKind::Usb,
+            sha256: String::new(),
+            expires: 1,
+            used_by: Some(key(2)),
+        };
         used.media.insert(Uuid::nil(), medium);
         let mut busy = Journal::default();
         let approval = Approval::new("etcd-1".parse().unwrap(), Way::Medium, None);

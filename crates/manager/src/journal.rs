@@ -1,5 +1,6 @@
 //! What the manager remembers of jobs in progress. Losing it costs at most asking again.
 
+use crate::api::MediumKind;
 use cairn_model::cluster::{Fingerprint, Name};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -68,6 +69,11 @@ pub enum Way {
 #[serde(deny_unknown_fields)]
 pub struct Medium {
     pub node: Name,
+    #[serde(default)]
+    pub kind: MediumKind,
+    /// Of its image.
+    #[serde(default)]
+    pub sha256: String,
     /// Seconds since 1970.
     pub expires: u64,
     /// The machine that joined with it.
@@ -133,7 +139,9 @@ mod tests {
         let node: Name = "etcd-1".parse().unwrap();
         let way = Way::Disk { id: "virtio-a".into(), wipe: true };
         journal.approve(machine, Approval::new(node.clone(), way, None));
-        journal.media.insert(Uuid::nil(), Medium { node: node.clone(), expires: 9, used_by: Some(machine) });
+        let (kind, sha256) = (MediumKind::Sd, "ab".into());
+        let medium = Medium { node: node.clone(), kind, sha256, expires: 9, used_by: Some(machine) };
+        journal.media.insert(Uuid::nil(), medium);
         journal.macs.insert("52:54:00:00:00:01".into(), node);
         journal.remember(3, "abc");
         journal

@@ -6,11 +6,14 @@
 
 pub mod disk;
 pub mod gzip;
+pub mod job;
+pub mod list;
 pub mod observe;
 pub mod send;
 pub mod sparse;
 pub mod write;
 
+use crate::api::{DiskStatus, MediumKind};
 use crate::book::BookError;
 use crate::core::{Core, unix_now};
 use crate::image::{BOOT_LOADER, ImageError, Manifest, ROOT, UKI, VERITY};
@@ -24,6 +27,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
+use write::WriteError;
 use zeroize::Zeroizing;
 
 /// How long a join key is good unless asked otherwise: a weekend to write the card, and some.
@@ -58,6 +62,10 @@ pub enum MediaError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Book(#[from] BookError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("another medium is being written; wait until it is done")]
+    Busy,
     #[error("writing the medium's image ended unexpectedly")]
     Join(#[from] tokio::task::JoinError),
 }
@@ -69,9 +77,47 @@ impl MediaError {
             Self::PlaceTaken(_) => (StatusCode::CONFLICT, "place-taken"),
             Self::TooLong => (StatusCode::UNPROCESSABLE_ENTITY, "bad-request"),
             Self::Image(_) | Self::File(..) | Self::RootHash => (StatusCode::CONFLICT, "no-image"),
+            Self::Write(WriteError::Gone(_)) => (StatusCode::NOT_FOUND, "no-such-disk"),
+            Self::Write(_) => (StatusCode::CONFLICT, "disk-refused"),
+            Self::Busy => (StatusCode::CONFLICT, "busy"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
+}
+
+/// What the owner asks for.
+pub struct Wish {
+    pub node: Name,
+    pub kind: MediumKind,
+    /// Seconds for which the join key is good.
+    pub valid: Option<u64>,
+}
+
+impl Wish {
+    /// # Errors
+    /// When the node can't have a medium, or not for so long.
+    pub fn check(&self, core: &Core) -> Result<(), MediaError> {
+        let Self { node: name, kind: _, valid } = self;
+        let file = core.book.file();
+        let node = file.cluster().node(name).ok_or_else(|| MediaError::NoSuchNode(name.clone()))?;
+        if node.enrolled.is_some() {
+            return Err(MediaError::PlaceTaken(name.clone()));
+        }
+        if valid.is_some_and(|valid| valid > LONGEST) { Err(MediaError::TooLong) } else { Ok(()) }
+    }
+}
+
+/// The disks of this machine, with the reason against each that is not offered.
+pub fn disks() -> Vec<DiskStatus> {
+    let root = Path::new("/");
+    let uses = observe::uses(root);
+    let status = |disk: disk::Disk| DiskStatus {
+        refused: disk::judge(&disk, &uses).err().map(|refusal| refusal.to_string()),
+        product: format!("{} {}", disk.vendor, disk.model).trim().to_owned(),
+        id: disk.id,
+        size: disk.size,
+    };
+    observe::disks(root).into_iter().map(status).collect()
 }
 
 /// An image that goes with its last reader.
@@ -84,18 +130,12 @@ pub struct Prepared {
     pub sha256: String,
 }
 
-pub async fn prepare(core: &Core, name: &Name, valid: Option<u64>) -> Result<Prepared, MediaError> {
+pub async fn prepare(core: &Core, wish: Wish) -> Result<Prepared, MediaError> {
+    wish.check(core)?;
+    let Wish { node: name, kind, valid } = wish;
+    let (key_id, expires) = (Uuid::new_v4(), unix_now().saturating_add(valid.unwrap_or(VALID)));
     let file = core.book.file();
-    let node = file.cluster().node(name).ok_or_else(|| MediaError::NoSuchNode(name.clone()))?;
-    if node.enrolled.is_some() {
-        return Err(MediaError::PlaceTaken(name.clone()));
-    }
-    let valid = valid.unwrap_or(VALID);
-    if valid > LONGEST {
-        return Err(MediaError::TooLong);
-    }
-    let (key_id, expires) = (Uuid::new_v4(), unix_now().saturating_add(valid));
-    let material = file.keyring().join_material(name, key_id, expires)?;
+    let material = file.keyring().join_material(&name, key_id, expires)?;
     let join = Zeroizing::new(serde_json::to_vec(&material)?);
     let (folder, work) = (core.image_dir.clone(), core.book.work().path().to_owned());
     let (file, length, sha256) = tokio::task::spawn_blocking(move || {
@@ -106,7 +146,8 @@ pub async fn prepare(core: &Core, name: &Name, valid: Option<u64>) -> Result<Pre
     .await??;
     // known before it leaves, so that its use can be written down beside it
     core.book.note(|journal| {
-        journal.media.insert(key_id, Medium { node: name.clone(), expires, used_by: None });
+        let medium = Medium { node: name, kind, sha256: sha256.clone(), expires, used_by: None };
+        journal.media.insert(key_id, medium);
     })?;
     Ok(Prepared { id: key_id, file, length, sha256 })
 }

@@ -1,13 +1,17 @@
 //! Prepared media, over HTTP.
 
 use super::nodes::parse;
-use super::types::{MediumFormat, MediumRequest};
+use super::types::{DiskStatus, JobStatus, MediumFormat, MediumRequest, MediumStatus, WriteMediumRequest};
 use super::{Problem, Session, Shared};
-use crate::media::{self, MediaError, send};
+use crate::core::unix_now;
+use crate::media::{self, MediaError, Wish, job, send};
+use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use cairn_model::cluster::Name;
 use cairn_workflow::log::chain;
 
 /// Headers of an answer that is an image; see [`MediumRequest`].
@@ -29,7 +33,7 @@ pub async fn medium(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let MediumRequest { valid_seconds, format } = if body.is_empty() {
+    let MediumRequest { valid_seconds, kind, format } = if body.is_empty() {
         MediumRequest::default()
     } else {
         serde_json::from_slice(&body).map_err(|error| {
@@ -37,13 +41,14 @@ pub async fn medium(
         })?
     };
     let name = parse(&name)?;
-    let medium = media::prepare(&shared.core, &name, valid_seconds).await?;
-    let (kind, ending) = match format {
+    let wish = Wish { node: name.clone(), kind, valid: valid_seconds };
+    let medium = media::prepare(&shared.core, wish).await?;
+    let (content_type, ending) = match format {
         MediumFormat::Gzip => ("application/gzip", "img.gz"),
         MediumFormat::Raw => ("application/octet-stream", "img"),
     };
     let headers = [
-        (header::CONTENT_TYPE, kind.to_owned()),
+        (header::CONTENT_TYPE, content_type.to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"cairn-{name}.{ending}\"")),
         (header::CACHE_CONTROL, "no-store".to_owned()),
         (MEDIUM_ID, medium.id.to_string()),
@@ -57,4 +62,48 @@ pub async fn medium(
             (headers, length, send::raw(medium)).into_response()
         }
     })
+}
+
+/// Writes a new medium to a disk of this machine.
+pub async fn write(
+    _: Session,
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    body: Result<Json<WriteMediumRequest>, JsonRejection>,
+) -> Result<(StatusCode, Json<JobStatus>), Problem> {
+    let Json(WriteMediumRequest { disk, valid_seconds, kind }) = body
+        .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-request", error.body_text()))?;
+    let name = parse(&name)?;
+    let wish = Wish { node: name.clone(), kind, valid: valid_seconds };
+    job::start(&shared.core, wish, disk).await?;
+    Ok((StatusCode::ACCEPTED, Json(view(&shared, &name)?)))
+}
+
+/// How far that is.
+pub async fn writing(
+    _: Session,
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Json<JobStatus>, Problem> {
+    Ok(Json(view(&shared, &parse(&name)?)?))
+}
+
+fn view(shared: &Shared, name: &Name) -> Result<JobStatus, Problem> {
+    let (job, rows) = shared.core.jobs.view(&job::subject(name)).ok_or_else(|| {
+        let words = format!("no medium for '{name}' was written since the manager started");
+        Problem::new(StatusCode::NOT_FOUND, "no-such-job", words)
+    })?;
+    Ok(JobStatus { job, rows })
+}
+
+/// The media that were prepared, and what became of them.
+pub async fn list(_: Session, State(shared): State<Shared>) -> Json<Vec<MediumStatus>> {
+    let file = shared.core.book.file();
+    Json(shared.core.book.journal(|journal| media::list::list(file.cluster(), journal, unix_now())))
+}
+
+/// The disks of this machine.
+pub async fn disks(_: Session) -> Result<Json<Vec<DiskStatus>>, Problem> {
+    let disks = tokio::task::spawn_blocking(media::disks).await;
+    disks.map(Json).map_err(|error| Problem::internal(&error))
 }

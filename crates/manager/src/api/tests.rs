@@ -1,6 +1,8 @@
 //! Who may ask what, tried on the whole router.
 
-use crate::api::{IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID, NetworkReport, Problem, Status, router};
+use crate::api::{
+    IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID, MediumState, MediumStatus, NetworkReport, Problem, Status, router,
+};
 use crate::simulation::{Lab, new_file};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -56,8 +58,16 @@ async fn text(response: Response) -> String {
 #[tokio::test]
 async fn without_the_token_nothing_is_read_or_changed() {
     let site = Site::new();
-    let closed =
-        ["/api/v1/status", "/api/v1/network", "/api/v1/events", "/api/v1/cluster-file", "/cluster-file"];
+    let closed = [
+        "/api/v1/status",
+        "/api/v1/network",
+        "/api/v1/events",
+        "/api/v1/cluster-file",
+        "/api/v1/disks",
+        "/api/v1/media",
+        "/api/v1/nodes/etcd-1/medium/write",
+        "/cluster-file",
+    ];
     for path in closed {
         assert_eq!(site.send(get(path), "").await.status(), StatusCode::UNAUTHORIZED, "{path}");
         let wrong = get(path).header(header::AUTHORIZATION, "Bearer 0000");
@@ -198,6 +208,9 @@ async fn errors_are_problems_in_words() {
         ("/api/v1/nodes/nobody/medium", "", "cairn:no-such-node"),
         ("/api/v1/nodes/etcd-1/medium", r#"{"valid_seconds":99999999999}"#, "cairn:bad-request"),
         ("/api/v1/nodes/etcd-1/medium", "{", "cairn:bad-request"),
+        ("/api/v1/nodes/nobody/medium/write", r#"{"disk":"sdz@0"}"#, "cairn:no-such-node"),
+        ("/api/v1/nodes/etcd-1/medium/write", r#"{"disk":"sdz@0"}"#, "cairn:no-such-disk"),
+        ("/api/v1/nodes/etcd-1/medium/write", r#"{"disk":"sdz@0","force":true}"#, "cairn:bad-request"),
         ("/api/v1/nodes/A%20B/restart", "", "cairn:no-such-node"),
         ("/api/v1/nodes/etcd-1/restart", "", "cairn:unreachable"),
     ];
@@ -217,24 +230,28 @@ async fn the_cluster_file_is_given_sealed() {
     assert!(text(answer).await.starts_with("# Cairn cluster file"));
 }
 
+/// With holes, as the image had.
+fn unpacked(packed: &[u8]) -> std::fs::File {
+    use std::io::Read as _;
+    use std::os::unix::fs::FileExt as _;
+    let (file, mut gzip, mut at) = (tempfile::tempfile().unwrap(), flate2::read::GzDecoder::new(packed), 0);
+    let mut block = Vec::new();
+    while gzip.by_ref().take(1 << 20).read_to_end(&mut block).unwrap() > 0 {
+        if !crate::media::sparse::is_zero(&block) {
+            file.write_all_at(&block, at).unwrap();
+        }
+        at += u64::try_from(block.len()).unwrap();
+        block.clear();
+    }
+    file.set_len(at).unwrap();
+    file
+}
+
 #[tokio::test]
 async fn a_medium_carries_a_join_key_that_the_journal_knows() {
     use cairn_layout::{Esp, SectorSize};
-    use sha2::{Digest as _, Sha256};
     let site = Site::new();
-    let image = site.folder.path().join("image");
-    let mut files = Vec::new();
-    for name in crate::image::FILES {
-        let body = vec![b'x'; 8192];
-        std::fs::write(image.join(name), &body).unwrap();
-        let sha256 = hex::encode(Sha256::digest(&body));
-        files.push(format!(r#""{name}":{{"size":8192,"sha256":"{sha256}"}}"#));
-    }
-    let hash = "ab".repeat(32);
-    let files = files.join(",");
-    let manifest = format!(r#"{{"version":"0.1.0+abababab","root_hash":"{hash}","files":{{{files}}}}}"#);
-    std::fs::write(image.join("manifest.json"), manifest).unwrap();
-
+    crate::image::tests::fake(&site.folder.path().join("image"));
     let request = |body: &'static str| {
         site.send(post("/api/v1/nodes/etcd-1/medium").header(header::AUTHORIZATION, site.bearer()), body)
     };
@@ -244,8 +261,7 @@ async fn a_medium_carries_a_join_key_that_the_journal_knows() {
     assert!(head(header::CONTENT_DISPOSITION).ends_with("\"cairn-etcd-1.img.gz\""));
     let (id, length, sum) = (head(MEDIUM_ID), head(IMAGE_LENGTH), head(IMAGE_SHA256));
     let packed = to_bytes(answer.into_body(), 64 << 20).await.unwrap();
-    let mut file = tempfile::tempfile().unwrap();
-    std::io::copy(&mut flate2::read::GzDecoder::new(&*packed), &mut file).unwrap();
+    let mut file = unpacked(&packed);
     assert_eq!(file.metadata().unwrap().len().to_string(), length);
     assert_eq!(crate::media::sparse::sha256(&file, length.parse().unwrap()).unwrap(), sum);
     let mut esp = Esp::open(&mut file, SectorSize::B512).unwrap();
@@ -254,6 +270,11 @@ async fn a_medium_carries_a_join_key_that_the_journal_knows() {
     assert_eq!(material.terms.node.as_str(), "etcd-1");
     assert_eq!(material.terms.key_id.to_string(), id);
     assert!(site.lab.core.book.journal(|journal| journal.media.contains_key(&material.terms.key_id)));
+
+    let answer = site.send(get("/api/v1/media").header(header::AUTHORIZATION, site.bearer()), "").await;
+    let media: Vec<MediumStatus> = serde_json::from_str(&text(answer).await).unwrap();
+    let [medium] = media.as_slice() else { panic!("{media:?}") };
+    assert_eq!((medium.id.as_str(), medium.sha256.as_str(), medium.state), (&*id, &*sum, MediumState::Good));
 
     let raw = request(r#"{"format":"raw"}"#).await;
     assert_eq!(raw.headers()[header::CONTENT_LENGTH], length);

@@ -1,5 +1,11 @@
 //! What goes over the API. All of it is read back by `cairn` and by scripts.
 
+mod media;
+
+pub use media::{
+    DiskStatus, MediumFormat, MediumKind, MediumRequest, MediumState, MediumStatus, WriteMediumRequest,
+};
+
 use cairn_model::cluster::Role;
 use cairn_model::inventory::Inventory;
 use cairn_model::phase::{Condition, Phase};
@@ -131,29 +137,6 @@ pub struct ApproveRequest {
 pub struct ApproveResponse {
     pub node: String,
     pub disk: String,
-}
-
-/// `POST /api/v1/nodes/{name}/medium`; answered with the disk image. The headers `cairn-medium` (its
-/// join key's id), `cairn-image-length` (bytes) and `cairn-image-sha256` speak of the image as it is on
-/// the medium, however it is sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MediumRequest {
-    /// Seconds for which its join key is good, 7 days when left out.
-    #[serde(default)]
-    pub valid_seconds: Option<u64>,
-    #[serde(default)]
-    pub format: MediumFormat,
-}
-
-/// How an image is sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MediumFormat {
-    /// As programs that write cards take it: some 200 MB instead of 2.2 GB.
-    #[default]
-    Gzip,
-    Raw,
 }
 
 /// The data of a server-sent event `job` of `GET /api/v1/events`; its id is the number to resume after.

@@ -175,7 +175,7 @@ impl Target {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::super::disk::Kind;
     use super::super::sparse::tests::image;
     use super::*;
@@ -184,10 +184,10 @@ mod tests {
     const ROOT: &str = "/";
 
     /// A file as a block device. Detached when dropped.
-    struct Loop(String);
+    pub struct Loop(String);
 
     impl Loop {
-        fn new(file: &Path) -> Self {
+        pub fn new(file: &Path) -> Self {
             let output = Command::new("losetup").args(["--find", "--show"]).arg(file).output().unwrap();
             let words = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(output.status.success(), "losetup (as root, with loop devices): {words}");
@@ -195,7 +195,7 @@ mod tests {
         }
 
         /// What was observed of it, as if it were a stick.
-        fn as_stick(&self) -> Disk {
+        pub fn as_stick(&self) -> Disk {
             let name = self.0.strip_prefix("/dev/").unwrap();
             Disk { kind: Kind::Removable, ..observe::disk(Path::new(ROOT), name).unwrap() }
         }
@@ -208,7 +208,7 @@ mod tests {
     }
 
     /// 4 GiB with old content where the image will have none.
-    fn used_disk(folder: &Path) -> PathBuf {
+    pub fn used_disk(folder: &Path) -> PathBuf {
         let path = folder.join("disk");
         let file = File::create(&path).unwrap();
         file.set_len(4 << 30).unwrap();
@@ -216,7 +216,7 @@ mod tests {
         path
     }
 
-    fn claim(disk: &Disk) -> Result<Target, WriteError> {
+    pub fn claim(disk: &Disk) -> Result<Target, WriteError> {
         claim_disk(Path::new(ROOT), disk, &observe::uses(Path::new(ROOT)))
     }
 

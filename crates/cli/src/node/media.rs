@@ -1,0 +1,186 @@
+//! `cairn node prepare`, `media`, `disks`: media for machines that can't start from the network.
+
+use crate::client::{Client, Connection};
+use crate::medium;
+use crate::progress::Transfer;
+use crate::status::gigabytes;
+use anyhow::{Context, Result, bail};
+use cairn_manager::api::{
+    DiskStatus, JobStatus, MediumKind, MediumRequest, MediumState, MediumStatus, WriteMediumRequest,
+};
+use cairn_workflow::RowState;
+use clap::ValueEnum;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+const POLL: Duration = Duration::from_millis(500);
+
+/// Arguments of `cairn node prepare`.
+#[derive(Debug, clap::Args)]
+pub struct PrepareArguments {
+    node: String,
+    /// Where to write the disk image; there must be nothing yet. Compressed when the name ends in .gz
+    #[arg(long, short, value_name = "FILE", required_unless_present = "disk")]
+    output: Option<PathBuf>,
+    /// Write it to this disk of the manager's machine, as `cairn node disks` names it; what is on it is lost
+    #[arg(long, value_name = "ID", conflicts_with = "output")]
+    disk: Option<String>,
+    /// What it will be
+    #[arg(long, value_enum, default_value_t = Kind::Usb)]
+    kind: Kind,
+    /// How long its join key is good, in hours
+    #[arg(long, value_name = "HOURS", default_value_t = 168)]
+    valid: u64,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    /// An SD card that becomes the node
+    Sd,
+    /// A USB stick that becomes the node
+    Usb,
+}
+
+impl From<Kind> for MediumKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Sd => Self::Sd,
+            Kind::Usb => Self::Usb,
+        }
+    }
+}
+
+/// # Errors
+/// What the manager says, or where it failed.
+pub fn prepare(arguments: PrepareArguments) -> Result<()> {
+    let PrepareArguments { node, output, disk, kind, valid, connection } = arguments;
+    let seconds = valid.checked_mul(3600).context("so many hours are longer than time itself")?;
+    let (client, valid_seconds, kind) = (connection.open()?, Some(seconds), MediumKind::from(kind));
+    if let Some(disk) = disk {
+        return write(&client, &node, &WriteMediumRequest { disk, valid_seconds, kind });
+    }
+    let output = output.context("name a file with --output, or a disk with --disk")?;
+    let request = MediumRequest { valid_seconds, kind, ..MediumRequest::default() };
+    save(&client, &node, &request, &output)
+}
+
+fn save(client: &Client, node: &str, request: &MediumRequest, output: &Path) -> Result<()> {
+    let mut transfer = Transfer::new(&output.display().to_string());
+    let sum = medium::save(client, node, request, output, &mut transfer)?;
+    println!("{}: write it to a {}, and start the machine from it", output.display(), request.kind);
+    println!("SHA-256 of the image: {sum}");
+    Ok(())
+}
+
+/// Follows the job to its end.
+fn write(client: &Client, node: &str, request: &WriteMediumRequest) -> Result<()> {
+    let path = format!("nodes/{node}/medium/write");
+    let mut job: JobStatus = client.post(&path, request)?.body_mut().read_json()?;
+    let mut shown: Option<(String, Transfer)> = None;
+    loop {
+        if let Some(row) = job.rows.iter().find(|row| row.state == RowState::Failed) {
+            let note = row.note.as_deref().unwrap_or("the manager does not say why");
+            bail!("{}: {note}", row.title);
+        }
+        let Some(row) = job.rows.iter().find(|row| row.state != RowState::Done) else { break };
+        let transfer = match &mut shown {
+            Some((id, transfer)) if *id == row.id => transfer,
+            _ => {
+                if let Some((_, last)) = &shown {
+                    last.end();
+                }
+                &mut shown.insert((row.id.clone(), Transfer::new(&row.title))).1
+            }
+        };
+        if let Some((done, total)) = row.progress {
+            transfer.begin(total);
+            transfer.at(done);
+        }
+        std::thread::sleep(POLL);
+        job = client.get(&path)?;
+    }
+    if let Some((_, last)) = &shown {
+        last.end();
+    }
+    println!("{}: written and read back. Take it out, and start the machine of {node} from it", request.disk);
+    Ok(())
+}
+
+/// # Errors
+/// What the manager says.
+pub fn disks(client: &Client, json: bool) -> Result<()> {
+    let disks: Vec<DiskStatus> = client.get("disks")?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&disks)?);
+        return Ok(());
+    }
+    if disks.is_empty() {
+        println!("The manager's machine has no disks that could be listed; plug in a card or stick.");
+        return Ok(());
+    }
+    let width = disks.iter().map(|disk| disk.id.len()).max().unwrap_or(0);
+    for DiskStatus { id, product, size, refused } in &disks {
+        let word = refused.as_ref().map_or("offered".to_owned(), |reason| format!("refused: {reason}"));
+        println!("{id:width$}  {:6.1} GB  {product}  {word}", gigabytes(*size));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// What the manager says.
+pub fn media(client: &Client, json: bool) -> Result<()> {
+    let media: Vec<MediumStatus> = client.get("media")?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&media)?);
+        return Ok(());
+    }
+    if media.is_empty() {
+        println!("No medium was prepared by this manager.");
+        return Ok(());
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    for medium in &media {
+        println!("{}", line(medium, now));
+    }
+    Ok(())
+}
+
+/// `now` is in seconds since 1970.
+fn line(medium: &MediumStatus, now: u64) -> String {
+    let MediumStatus { id, node, kind, sha256: _, expires, state, used_by } = medium;
+    let mut text = format!("{id}  {node}  {kind}  {state}");
+    match (state, used_by) {
+        (MediumState::Good, _) => {
+            let hours = expires.saturating_sub(now) / 3600;
+            text.push_str(&format!(" for {} days and {} hours", hours / 24, hours % 24));
+        }
+        (MediumState::Used, Some(machine)) => {
+            text.push_str(&format!(" by machine {}", machine.get(..16).unwrap_or(machine)));
+        }
+        _ => {}
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_medium_says_how_long_it_is_good_or_who_used_it() {
+        let good = MediumStatus {
+            id: "a-b".into(),
+            node: "etcd-1".parse().unwrap(),
+            kind: MediumKind::Sd,
+            sha256: String::new(),
+            expires: 100 * 3600,
+            state: MediumState::Good,
+            used_by: None,
+        };
+        assert_eq!(line(&good, 2 * 3600), "a-b  etcd-1  SD card  good for 4 days and 2 hours");
+        let used = MediumStatus { state: MediumState::Used, used_by: Some("c0ffee".into()), ..good };
+        assert_eq!(line(&used, 0), "a-b  etcd-1  SD card  used by machine c0ffee");
+    }
+}
