@@ -8,13 +8,16 @@
 
 pub mod artifacts;
 pub mod client;
+pub mod exit;
 pub mod file;
 pub mod lab;
 pub mod manager;
 pub mod medium;
 pub mod network;
 pub mod node;
+pub mod passphrase;
 pub mod progress;
+pub mod reference;
 pub mod status;
 
 use clap::{Parser, Subcommand};
@@ -22,7 +25,7 @@ use std::process::ExitCode;
 
 /// A private cloud out of a few machines at home.
 #[derive(Debug, Parser)]
-#[command(name = "cairn", version, arg_required_else_help = true)]
+#[command(name = "cairn", version, arg_required_else_help = true, after_help = exit::HELP)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -47,19 +50,24 @@ enum Command {
     Artifacts(artifacts::ArtifactsCommand),
     /// A cluster of virtual machines, for trying and testing
     Lab(lab::LabArguments),
+    /// Print a script that makes a shell complete commands and options
+    Completion(reference::CompletionArguments),
+    /// Write man pages, one for each command
+    Man(reference::ManArguments),
 }
 
-/// Runs a command and gives the exit code: 0 when all is well, 1 when something failed, 2 when the
-/// cluster (or what was asked about) is not healthy or not all there. What was typed wrong is clap's to say.
+/// Runs a command and gives the exit code; see [`exit`]. What was typed wrong is clap's to say.
 pub fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.command {
-        Command::File(command) => file::run(command).map(|()| ExitCode::SUCCESS),
+        Command::File(command) => file::run(command),
         Command::Manager(arguments) => manager::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Status(arguments) => status::run(&arguments),
         Command::Node(command) => node::run(command).map(|()| ExitCode::SUCCESS),
         Command::Network(arguments) => network::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Artifacts(command) => artifacts::run(command),
         Command::Lab(arguments) => lab::run(arguments),
+        Command::Completion(arguments) => reference::completion(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Man(arguments) => reference::man(&arguments).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         eprintln!("cairn: {error:#}");

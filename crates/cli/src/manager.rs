@@ -1,5 +1,6 @@
 //! `cairn manager`: from arguments to the manager's options.
 
+use crate::passphrase::PassphraseArguments;
 use anyhow::{Context, Result};
 use cairn_manager::{Cable, Listen, Options};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,9 +15,8 @@ pub struct ManagerArguments {
     /// The cluster file; it is read and never written
     #[arg(long, value_name = "PATH")]
     file: PathBuf,
-    /// Take the passphrase from this file instead of asking for it
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: PassphraseArguments,
     /// Where the manager keeps its sealed working copy, its journal and the session token
     #[arg(long, value_name = "DIR", default_value = WORK)]
     work: PathBuf,
@@ -48,7 +48,7 @@ pub fn run(arguments: ManagerArguments) -> Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(false).init();
-    let passphrase = crate::file::passphrase(&arguments.file, arguments.passphrase_file.as_deref())?;
+    let passphrase = arguments.passphrase.get(&arguments.file)?;
     let cable = arguments.cable.map(|interface| {
         let usual = Cable::new(interface);
         Cable { address: arguments.cable_address.unwrap_or(usual.address), ..usual }

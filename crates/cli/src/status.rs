@@ -1,14 +1,12 @@
 //! `cairn status`: how the cluster is, for people and for scripts.
 
 use crate::client::{Client, Connection};
+use crate::exit;
 use anyhow::Result;
 use cairn_manager::api::{NodeStatus, Status};
 use cairn_model::phase::Phase;
 use std::fmt::Write;
 use std::process::ExitCode;
-
-/// What `cairn status` exits with when the cluster is not healthy.
-const NOT_HEALTHY: u8 = 2;
 
 /// Arguments of `cairn status`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +33,7 @@ pub fn print(client: &Client, json: bool) -> Result<ExitCode> {
     } else {
         print!("{}", in_words(&status));
     }
-    Ok(if status.healthy { ExitCode::SUCCESS } else { ExitCode::from(NOT_HEALTHY) })
+    Ok(if status.healthy { ExitCode::SUCCESS } else { exit::not_well() })
 }
 
 fn in_words(status: &Status) -> String {

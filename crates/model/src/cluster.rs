@@ -1,8 +1,9 @@
 //! What the cluster file holds beside its seed: the cluster and its nodes.
 //!
 //! Every secret is derived elsewhere from the seed and the epochs here. Start with [`Cluster`]; [`edit`]
-//! changes it, and [`roster`] says who is a member.
+//! changes it, [`by_hand`] says what an owner's editor may, and [`roster`] says who is a member.
 
+pub mod by_hand;
 pub mod edit;
 pub mod epochs;
 pub mod fingerprint;
@@ -17,6 +18,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use self::by_hand::HandEditError;
 pub use self::edit::EditError;
 pub use self::epochs::{Epochs, FIRST_EPOCH, SecretClass};
 pub use self::fingerprint::{Fingerprint, FingerprintError};

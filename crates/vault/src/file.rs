@@ -5,9 +5,11 @@
 //! how a password manager keeps both, and [`disk`] keeps the text in a file.
 
 pub mod disk;
+mod editing;
 mod entry;
 mod envelope;
 mod header;
+pub mod lineage;
 mod passphrase;
 mod sealed;
 mod strength;
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
+pub use self::editing::{TextError, changes};
 pub use self::entry::{Entry, ImportError, PasteError};
 pub use self::envelope::FORMAT;
 #[cfg(fuzzing)]
@@ -112,6 +115,12 @@ impl ClusterFile {
     /// Every secret of the cluster.
     pub fn keyring(&self) -> Keyring<'_> {
         Keyring::new(&self.seed, &self.cluster)
+    }
+
+    /// What all generations of this cluster's file share and no other cluster's has. Unlike
+    /// [`Keyring::identity`] it survives the rotation of the authority; no secret follows from it.
+    pub fn lineage_id(&self) -> String {
+        hex::encode(public(&self.seed, "lineage"))
     }
 
     /// The hash of this generation's content, which the next generation names as its parent: with it two

@@ -2,13 +2,38 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Write;
 use std::net::Ipv4Addr;
 
+use super::FileArguments;
 use cairn_model::address::Network;
 use cairn_model::cluster::{Fingerprint, Name, Node, Role, SecretClass};
 use cairn_vault::file::ClusterFile;
+use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
+
+/// Arguments of `cairn file show`.
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    #[command(flatten)]
+    file: FileArguments,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &ShowArguments, out: &mut impl Write) -> anyhow::Result<()> {
+    let ShowArguments { file, json } = arguments;
+    let view = View::of(&file.open()?.file);
+    if *json {
+        serde_json::to_writer_pretty(&mut *out, &view)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{view}")?;
+    }
+    Ok(())
+}
 
 /// The file, for eyes and scripts.
 #[derive(Serialize)]

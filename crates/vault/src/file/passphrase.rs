@@ -10,8 +10,6 @@ use crate::seed::{RandomError, random};
 /// Seven of 2,048 words: 77 bits, at 2^17 rounds of scrypt for each guess. The words of BIP-39 differ in their
 /// first four letters and have at most eight.
 const WORDS: usize = 7;
-/// The fewest characters of a passphrase that is not worth a warning.
-const SHORTEST: usize = 12;
 
 /// A passphrase. Has no `Debug`; wiped when dropped.
 #[derive(Clone)]
@@ -59,11 +57,6 @@ impl Passphrase {
         }
     }
 
-    /// Whether it is short enough to be guessed, which is worth a warning when a file is sealed with it.
-    pub fn is_short(&self) -> bool {
-        self.0.expose_secret().chars().count() < SHORTEST
-    }
-
     /// The text, to be shown to the owner once.
     pub fn to_secret(&self) -> Secret {
         Secret::new(self.0.expose_secret().to_owned())
@@ -99,11 +92,5 @@ mod tests {
     fn white_space_around_a_passphrase_does_not_count() {
         assert_eq!(Passphrase::new(" a b\r\n").unwrap().to_secret().expose(), "a b");
         assert!(matches!(Passphrase::new(" \n"), Err(PassphraseError::Empty)));
-    }
-
-    #[test]
-    fn a_generated_passphrase_is_not_short() {
-        assert!(!Passphrase::generate().unwrap().is_short());
-        assert!(Passphrase::new("hunter2").unwrap().is_short());
     }
 }

@@ -1,0 +1,17 @@
+//! What the exit codes mean, for all commands.
+
+use std::process::ExitCode;
+
+/// What was asked about is not as it should be: the command itself went well.
+pub fn not_well() -> ExitCode {
+    ExitCode::from(3)
+}
+
+/// Stands at the end of `cairn --help` and of its man page. That 2 means wrong arguments is clap's rule.
+pub const HELP: &str = "Exit codes:
+  0    done; what was asked about is as it should be
+  1    failed; standard error says why
+  2    wrong arguments, and nothing was done; of `cairn artifacts` also: files are missing
+  3    asked, and it is not as it should be: the cluster is not healthy, or copies of its file went different ways
+  130  interrupted
+`cairn lab exec` exits with the code of the command that it ran.";

@@ -1,0 +1,148 @@
+//! Passphrases: from the terminal, a file or an open file descriptor. Never from an argument or the
+//! environment, which other processes can read.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use cairn_vault::file::{Passphrase, Strength};
+use clap::Args;
+use zeroize::Zeroizing;
+
+/// More than anybody types.
+const MOST_BYTES: u64 = 4_096;
+
+/// Where the passphrase of a cluster file comes from; the terminal when nothing is given.
+#[derive(Clone, Debug, Args)]
+pub struct PassphraseArguments {
+    /// Take the passphrase from this file instead of asking for it
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_fd")]
+    passphrase_file: Option<PathBuf>,
+    /// Take the passphrase from this open file descriptor, such as 3 with 3< <(pass show cairn)
+    #[arg(long, value_name = "N")]
+    passphrase_fd: Option<u32>,
+}
+
+/// Where a passphrase that replaces another comes from; the terminal, twice, when nothing is given.
+#[derive(Clone, Debug, Args)]
+pub struct NewPassphraseArguments {
+    /// Take the new passphrase from this file instead of asking for it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["new_passphrase_fd", "generate"])]
+    new_passphrase_file: Option<PathBuf>,
+    /// Take the new passphrase from this open file descriptor
+    #[arg(long, value_name = "N", conflicts_with = "generate")]
+    new_passphrase_fd: Option<u32>,
+    /// Make a passphrase of random words, and show it once
+    #[arg(long)]
+    generate: bool,
+}
+
+/// A passphrase and who knows it.
+pub enum New {
+    /// Made just now: to be shown.
+    Generated(Passphrase),
+    /// Given by the owner: not to be shown.
+    Own(Passphrase),
+}
+
+impl PassphraseArguments {
+    /// The one that was given, if any was.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn given(&self) -> Result<Option<Passphrase>> {
+        given(self.passphrase_file.as_deref(), self.passphrase_fd)
+    }
+
+    /// The passphrase of this cluster file.
+    ///
+    /// # Errors
+    /// When none was given and there is no terminal to ask.
+    pub fn get(&self, path: &Path) -> Result<Passphrase> {
+        match self.given()? {
+            Some(passphrase) => Ok(passphrase),
+            None => ask(&format!("Passphrase of {}: ", path.display())),
+        }
+    }
+}
+
+impl NewPassphraseArguments {
+    /// The new passphrase of this cluster file.
+    ///
+    /// # Errors
+    /// As [`PassphraseArguments::get`], and when the two that were typed differ.
+    pub fn get(&self, path: &Path) -> Result<New> {
+        if self.generate {
+            return Ok(New::Generated(Passphrase::generate()?));
+        }
+        let given = given(self.new_passphrase_file.as_deref(), self.new_passphrase_fd)?;
+        given.map_or_else(|| ask_twice(path), Ok).map(New::Own)
+    }
+}
+
+impl New {
+    /// The passphrase, whoever knows it.
+    pub fn passphrase(&self) -> &Passphrase {
+        match self {
+            Self::Generated(passphrase) | Self::Own(passphrase) => passphrase,
+        }
+    }
+}
+
+/// Asks for a passphrase that did not exist before.
+///
+/// # Errors
+/// When there is no terminal, or the two that were typed differ.
+pub fn ask_twice(path: &Path) -> Result<Passphrase> {
+    let first = ask(&format!("New passphrase of {}: ", path.display()))?;
+    let again = ask("The same again: ")?;
+    if first.to_secret() != again.to_secret() {
+        bail!("the two passphrases are not the same; nothing was changed");
+    }
+    Ok(first)
+}
+
+/// Says what an own passphrase is worth.
+pub fn print_strength(passphrase: &Passphrase, cluster: &str) {
+    let strength = Strength::of(passphrase, &[cluster]);
+    eprintln!("{}", strength.sentence());
+    for advice in &strength.advice {
+        eprintln!("  {advice}");
+    }
+}
+
+/// Asks on the terminal, without showing what is typed.
+///
+/// # Errors
+/// When there is no terminal.
+pub fn ask(prompt: &str) -> Result<Passphrase> {
+    let typed = rpassword::prompt_password(prompt).map(Zeroizing::new).context(
+        "there is no terminal to ask for the passphrase; give it with --passphrase-file or --passphrase-fd",
+    )?;
+    Ok(Passphrase::new(&typed)?)
+}
+
+fn given(file: Option<&Path>, descriptor: Option<u32>) -> Result<Option<Passphrase>> {
+    match (file, descriptor) {
+        (Some(path), _) => read(path, &format!("the passphrase file {}", path.display())).map(Some),
+        // opened anew by its number: taking an inherited one over is unsafe
+        (None, Some(number)) => {
+            let path = PathBuf::from(format!("/dev/fd/{number}"));
+            read(&path, &format!("the file descriptor {number}")).map(Some)
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn read(path: &Path, what: &str) -> Result<Passphrase> {
+    // never moved while it grows, so that nothing of it stays behind
+    let mut text = Zeroizing::new(String::with_capacity(8_192));
+    File::open(path)
+        .and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text))
+        .with_context(|| format!("{what} could not be read"))?;
+    if text.trim().lines().count() > 1 {
+        bail!("{what} has more than one line; a passphrase is one");
+    }
+    Passphrase::new(&text).with_context(|| format!("{what} holds no passphrase"))
+}
