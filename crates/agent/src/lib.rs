@@ -18,6 +18,7 @@ pub mod console;
 pub mod files;
 pub mod initrd;
 pub mod inventory;
+pub mod journal;
 pub mod keys;
 pub mod memory;
 pub mod mount_root;

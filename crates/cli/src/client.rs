@@ -1,9 +1,10 @@
 //! The one way in which the command line talks to a manager.
 
+use crate::events::Events;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -83,6 +84,19 @@ impl Client {
     pub fn post(&self, path: &str, body: &impl Serialize) -> Result<ureq::http::Response<ureq::Body>> {
         let request = self.agent.post(self.path(path)).header("Authorization", self.bearer());
         checked(request.send_json(body).with_context(|| self.unreachable())?)
+    }
+
+    /// Server-sent events from a path, those after an id.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn events(&self, path: &str, after: Option<&str>) -> Result<Events<impl BufRead + use<>>> {
+        let mut request = self.agent.get(self.path(path)).header("Authorization", self.bearer());
+        if let Some(id) = after {
+            request = request.header("Last-Event-ID", id);
+        }
+        let response = checked(request.call().with_context(|| self.unreachable())?)?;
+        Ok(Events::new(BufReader::new(response.into_body().into_reader())))
     }
 
     fn unreachable(&self) -> String {

@@ -8,6 +8,7 @@
 
 pub mod artifacts;
 pub mod client;
+pub mod events;
 pub mod exit;
 pub mod file;
 pub mod lab;

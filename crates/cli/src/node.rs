@@ -1,5 +1,6 @@
 //! `cairn node`: machines that may become nodes, and nodes.
 
+mod logs;
 mod media;
 
 use crate::client::{Client, Connection};
@@ -67,6 +68,8 @@ pub enum NodeCommand {
         #[command(flatten)]
         connection: Connection,
     },
+    /// What a node wrote into its journal
+    Logs(logs::LogsArguments),
 }
 
 /// # Errors
@@ -89,6 +92,7 @@ pub fn run(command: NodeCommand) -> Result<()> {
         NodeCommand::Disks { connection, json } => media::disks(&connection.open()?, json),
         NodeCommand::Restart { node, connection } => tell(&connection.open()?, &node, "restart"),
         NodeCommand::Poweroff { node, connection } => tell(&connection.open()?, &node, "poweroff"),
+        NodeCommand::Logs(arguments) => logs::run(&arguments),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod auth;
 mod events;
+mod logs;
 mod machines;
 mod media;
 mod network;
@@ -25,9 +26,11 @@ pub use problem::Problem;
 pub(crate) use routes::{Shared, router};
 pub use types::{
     ApproveRequest, ApproveResponse, ClusterStatus, DiskStatus, EtcdMemberStatus, EtcdStatus, EventMessage,
-    JobStatus, MachineStatus, MediumFormat, MediumKind, MediumRequest, MediumState, MediumStatus,
-    NetworkStatus, NodeStatus, Status, WriteMediumRequest,
+    JobStatus, LogBroken, MachineStatus, MediumFormat, MediumKind, MediumRequest, MediumState, MediumStatus,
+    NetworkStatus, NodeLog, NodeStatus, NodeUnits, Status, WriteMediumRequest,
 };
 
+#[cfg(test)]
+mod log_tests;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use crate::workdir::WorkDir;
 use crate::{open, run};
 use cairn_model::cluster::{Fingerprint, Name};
 use cairn_model::inventory::Disk;
+use cairn_model::log::{LogEntry, LogQuery};
 use cairn_model::phase::Phase;
 use cairn_vault::PrivateKey;
 use cairn_vault::file::{ClusterFile, Passphrase, disk};
@@ -21,13 +22,14 @@ use cairn_wire::message::{
     AgentState, CertificateRequests, Certificates, Description, Encryption, EnrolOrder, PROTOCOL, Peer,
     Request, Response, install_steps,
 };
-use cairn_wire::server::{Handler, serve};
+use cairn_wire::server::{Handler, LogReceiver, serve};
 use cairn_wire::tls::{Callers, Identity, pem_to_der};
 use cairn_workflow::{EventLog, Plan, What};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -122,6 +124,8 @@ pub struct Agent {
     join: Option<JoinMaterial>,
     disks: Vec<Disk>,
     now: Mutex<Now>,
+    /// Its journal: unit and message.
+    pub journal: watch::Sender<Vec<(String, String)>>,
 }
 
 #[derive(Default)]
@@ -146,7 +150,8 @@ impl Agent {
             None => AgentState::Fresh,
         };
         let now = Mutex::new(Now { state: Some(state), ..Now::default() });
-        Arc::new(Self { boot, node, etcd, luks: Uuid::new_v4(), join, disks, now })
+        let journal = watch::Sender::default();
+        Arc::new(Self { boot, node, etcd, luks: Uuid::new_v4(), join, disks, now, journal })
     }
 
     pub fn blank(join: Option<JoinMaterial>) -> Arc<Self> {
@@ -358,12 +363,66 @@ impl Handler for Agent {
             }
             Request::Follow { .. } => unreachable!("the server answers it for {}", peer.fingerprint),
             Request::PowerOff | Request::Restart => Response::Done,
+            Request::Units => {
+                let units = self.journal.borrow().iter().map(|(unit, _)| unit.parse().unwrap()).collect();
+                Response::Units { units }
+            }
+            Request::Log(_) => unreachable!("the server answers it for {}", peer.fingerprint),
         }
     }
 
     fn job(&self) -> Option<EventLog> {
         self.now().job.clone()
     }
+
+    async fn log(self: Arc<Self>, _: Peer, query: LogQuery) -> Result<LogReceiver, String> {
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let mut journal = self.journal.subscribe();
+            let mut after = query.after.clone();
+            loop {
+                let entries = entries(&journal.borrow_and_update(), &query, after.as_ref());
+                if let Some(last) = entries.last() {
+                    after = Some(last.cursor.clone());
+                    let _ = sender.send(Ok(entries)).await;
+                }
+                let ended = async {
+                    tokio::select! {
+                        changed = journal.changed() => changed.is_err(),
+                        () = sender.closed() => true,
+                    }
+                };
+                if !query.follow || ended.await {
+                    return;
+                }
+            }
+        });
+        Ok(receiver)
+    }
+}
+
+/// As a node answers: the last so many, or all after a cursor, which is an entry's number.
+fn entries(
+    journal: &[(String, String)],
+    query: &LogQuery,
+    after: Option<&cairn_model::log::Cursor>,
+) -> Vec<LogEntry> {
+    let first = after.map_or(0, |cursor| cursor.as_str().parse::<usize>().unwrap() + 1);
+    let wanted = |unit: &str| query.unit.as_ref().is_none_or(|wanted| wanted.as_str() == unit);
+    let numbered = journal.iter().enumerate().skip(first).filter(|(_, (unit, _))| wanted(unit));
+    let entries: Vec<LogEntry> = numbered
+        .map(|(number, (unit, message))| LogEntry {
+            cursor: number.to_string().parse().unwrap(),
+            time_us: 1_700_000_000_000_000,
+            unit: Some(unit.clone()),
+            identifier: None,
+            priority: Some(6),
+            message: message.clone(),
+            cut: false,
+        })
+        .collect();
+    let skipped = if after.is_some() { 0 } else { entries.len().saturating_sub(query.lines as usize) };
+    entries[skipped..].to_vec()
 }
 
 /// All that the folder's journal remembers.

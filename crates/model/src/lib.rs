@@ -2,13 +2,14 @@
 //!
 //! No I/O, no clock, no async: everything here can be built, compared and serialised in a unit test.
 //! Start with [`cluster`], which is what the cluster file holds; [`inventory`] is what a machine is
-//! made of and [`phase`] where it stands.
+//! made of, [`phase`] where it stands, and [`log`] what it wrote down.
 
 #![forbid(unsafe_code)]
 
 pub mod address;
 pub mod cluster;
 pub mod inventory;
+pub mod log;
 pub mod node_config;
 pub mod phase;
 pub mod secret;

@@ -4,6 +4,7 @@ use crate::fingerprint::{self, Fingerprint};
 use crate::frame::{self, FrameError};
 use crate::message::{Request, Response};
 use crate::tls::{self, Expect, Identity, IdentityError};
+use cairn_model::log::{LogEntry, LogQuery};
 use cairn_workflow::Event;
 use rustls::pki_types::ServerName;
 use std::net::SocketAddr;
@@ -19,6 +20,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Opening a LUKS volume and starting to write disks take longer than a word.
 const UNLOCK_TIMEOUT: Duration = Duration::from_secs(120);
+/// An agent whose log is followed says every few seconds that it is still there.
+const SILENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -121,6 +124,28 @@ impl Client {
         {
             None => Err(ClientError::Closed),
             Some(Response::Event(event)) => Ok(Some(event)),
+            Some(Response::Done) => Ok(None),
+            Some(Response::Refused { reason }) => Err(ClientError::Refused(reason)),
+            Some(_) => Err(ClientError::Unexpected),
+        }
+    }
+
+    /// Reads the journal; call [`Self::next_entries`] until it says that there are no more.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn start_log(&mut self, query: &LogQuery) -> Result<(), ClientError> {
+        Ok(frame::write(&mut self.stream, &Request::Log(query.clone())).await?)
+    }
+
+    /// The next entries, none now and then as a sign of life; `None` after the last.
+    ///
+    /// # Errors
+    /// When the connection breaks, the node refuses, or no sign of life comes for too long.
+    pub async fn next_entries(&mut self) -> Result<Option<Vec<LogEntry>>, ClientError> {
+        match timeout(SILENCE, frame::read(&mut self.stream)).await.map_err(|_| ClientError::Timeout)?? {
+            None => Err(ClientError::Closed),
+            Some(Response::Log { entries }) => Ok(Some(entries)),
             Some(Response::Done) => Ok(None),
             Some(Response::Refused { reason }) => Err(ClientError::Refused(reason)),
             Some(_) => Err(ClientError::Unexpected),

@@ -3,6 +3,7 @@
 use crate::code::{Commitment, Nonce};
 use cairn_model::cluster::Fingerprint;
 use cairn_model::inventory::Inventory;
+use cairn_model::log::{LogEntry, LogQuery, Unit};
 use cairn_model::node_config::NodeConfig;
 use cairn_model::phase::{Condition, Phase};
 use cairn_model::secret::Secret;
@@ -52,6 +53,10 @@ pub enum Request {
     },
     PowerOff,
     Restart,
+    /// Which units have entries in the journal; answered with [`Response::Units`].
+    Units,
+    /// Entries of the journal; [`Response::Log`]s, closed by `Done`.
+    Log(LogQuery),
 }
 
 /// What an agent answers.
@@ -67,6 +72,13 @@ pub enum Response {
         proof: [u8; 32],
     },
     Event(Event),
+    Units {
+        units: Vec<Unit>,
+    },
+    /// As many as fit into a frame. None at all says only that the node is still there.
+    Log {
+        entries: Vec<LogEntry>,
+    },
     Done,
     /// Says what is in the way and what to do about it.
     Refused {

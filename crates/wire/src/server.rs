@@ -4,12 +4,15 @@ use crate::fingerprint;
 use crate::frame;
 use crate::message::{Peer, Request, Response};
 use crate::tls::{self, Callers, Identity, IdentityError};
+use cairn_model::log::{LogEntry, LogQuery};
 use cairn_vault::leaf::MANAGER_NAME;
 use cairn_workflow::EventLog;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -18,6 +21,10 @@ const MAX_CONNECTIONS: usize = 8;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A connection on which nothing is asked for so long is closed to make room.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Whoever follows a log in which nothing happens hears so often that the node is still there.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
+/// A reader who takes nothing for so long is gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What an agent does with requests.
 pub trait Handler: Send + Sync + 'static {
@@ -25,9 +32,19 @@ pub trait Handler: Send + Sync + 'static {
 
     /// The log of the job that runs, or ran last.
     fn job(&self) -> Option<EventLog>;
+
+    /// Starts reading the journal, or says why not. Reading ends when the receiver is dropped.
+    fn log(
+        self: Arc<Self>,
+        peer: Peer,
+        query: LogQuery,
+    ) -> impl Future<Output = Result<LogReceiver, String>> + Send;
 }
 
-/// Serves until the task is dropped.
+/// Entries in small bundles, or why there are no more.
+pub type LogReceiver = mpsc::Receiver<Result<Vec<LogEntry>, String>>;
+
+/// Serves until the task is dropped, and its conversations with it.
 ///
 /// # Errors
 /// When the identity or the CA can't be used.
@@ -40,7 +57,9 @@ pub async fn serve<H: Handler>(
     let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(identity, callers)?));
     let named = matches!(callers, Callers::ManagerOf { .. });
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut conversations = JoinSet::new();
     loop {
+        while conversations.try_join_next().is_some() {}
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return Ok(()) };
         let tcp = match listener.accept().await {
             Ok((tcp, _)) => tcp,
@@ -51,7 +70,7 @@ pub async fn serve<H: Handler>(
             }
         };
         let (acceptor, handler) = (acceptor.clone(), Arc::clone(&handler));
-        tokio::spawn(async move {
+        conversations.spawn(async move {
             if let Err(error) = converse(tcp, acceptor, named, &handler).await {
                 tracing::debug!(error = cairn_workflow::log::chain(error.as_ref()), "a connection ended");
             }
@@ -84,17 +103,22 @@ async fn converse<H: Handler>(
         return Ok(());
     }
     while let Some(request) = timeout(IDLE_TIMEOUT, frame::read::<Request>(&mut stream)).await?? {
-        if let Request::Follow { after } = request {
-            follow(&mut stream, handler.job(), after).await?;
-        } else {
-            let response = Arc::clone(handler).answer(peer.clone(), request).await;
-            frame::write(&mut stream, &response).await?;
+        match request {
+            Request::Follow { after } => follow(&mut stream, handler.job(), after).await?,
+            Request::Log(query) => {
+                let entries = Arc::clone(handler).log(peer.clone(), query).await;
+                send_log(&mut stream, entries).await?;
+            }
+            request => {
+                let response = Arc::clone(handler).answer(peer.clone(), request).await;
+                frame::write(&mut stream, &response).await?;
+            }
         }
     }
     Ok(())
 }
 
-async fn follow<S: tokio::io::AsyncWrite + Unpin>(
+async fn follow<S: AsyncWrite + Unpin>(
     stream: &mut S,
     job: Option<EventLog>,
     mut after: u64,
@@ -113,6 +137,35 @@ async fn follow<S: tokio::io::AsyncWrite + Unpin>(
                 frame::write(stream, &Response::Done).await?;
                 return Ok(());
             }
+        }
+    }
+}
+
+/// Ends with the log, or when the reader goes away or says anything else.
+async fn send_log<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    entries: Result<LogReceiver, String>,
+) -> Result<(), BoxError> {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let mut entries = match entries {
+        Ok(entries) => entries,
+        Err(reason) => return Ok(frame::write(&mut writer, &Response::Refused { reason }).await?),
+    };
+    let mut interruption = [0; 1];
+    loop {
+        let next = tokio::select! {
+            next = timeout(SIGN_OF_LIFE, entries.recv()) => next,
+            _ = reader.read(&mut interruption) => return Err("the reader of a log went away".into()),
+        };
+        let response = match next {
+            Ok(Some(Ok(entries))) => Response::Log { entries },
+            Err(_) => Response::Log { entries: Vec::new() },
+            Ok(Some(Err(reason))) => Response::Refused { reason },
+            Ok(None) => Response::Done,
+        };
+        timeout(WRITE_TIMEOUT, frame::write(&mut writer, &response)).await??;
+        if !matches!(response, Response::Log { .. }) {
+            return Ok(());
         }
     }
 }

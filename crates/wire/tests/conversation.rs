@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use cairn_model::log::{LogEntry, LogQuery};
 use cairn_vault::PrivateKey;
 use cairn_vault::leaf::MANAGER_NAME;
 use cairn_wire::client::{Client, ClientError};
 use cairn_wire::message::{Peer, Request, Response};
-use cairn_wire::server::{self, Handler};
+use cairn_wire::server::{self, Handler, LogReceiver};
 use cairn_wire::tls::{self, Callers, Expect, Identity};
 use cairn_wire::{Fingerprint, code};
 use cairn_workflow::{EventLog, What};
@@ -14,6 +15,7 @@ use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
 
 struct Ca {
     pem: String,
@@ -40,6 +42,8 @@ fn issue(ca: &Ca, name: &str) -> Identity {
 
 struct Echo {
     log: EventLog,
+    /// How many read the journal.
+    readers: Arc<watch::Sender<u32>>,
 }
 
 impl Handler for Echo {
@@ -50,15 +54,53 @@ impl Handler for Echo {
     fn job(&self) -> Option<EventLog> {
         Some(self.log.clone())
     }
+
+    /// One bundle per line asked for; a follower waits for ever after that.
+    async fn log(self: Arc<Self>, _: Peer, query: LogQuery) -> Result<LogReceiver, String> {
+        if query.lines == 0 {
+            return Err("nothing asked".into());
+        }
+        let (sender, receiver) = mpsc::channel(1);
+        let readers = Arc::clone(&self.readers);
+        readers.send_modify(|count| *count += 1);
+        tokio::spawn(async move {
+            for number in 0..query.lines {
+                if sender.send(Ok(vec![entry(number)])).await.is_err() {
+                    break;
+                }
+            }
+            if query.follow {
+                sender.closed().await;
+            }
+            readers.send_modify(|count| *count -= 1);
+        });
+        Ok(receiver)
+    }
+}
+
+fn entry(number: u32) -> LogEntry {
+    LogEntry {
+        cursor: format!("i={number}").parse().unwrap(),
+        time_us: 1,
+        unit: Some("k3s.service".into()),
+        identifier: None,
+        priority: Some(6),
+        message: "a message".into(),
+        cut: false,
+    }
 }
 
 async fn start(identity: Identity, callers: Callers) -> (SocketAddr, EventLog) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let log = EventLog::new();
-    let handler = Arc::new(Echo { log: log.clone() });
-    tokio::spawn(async move { server::serve(listener, &identity, &callers, handler).await.unwrap() });
+    let handler = Arc::new(Echo { log: log.clone(), readers: Arc::default() });
+    serve(listener, identity, callers, handler);
     (address, log)
+}
+
+fn serve(listener: TcpListener, identity: Identity, callers: Callers, handler: Arc<Echo>) {
+    tokio::spawn(async move { server::serve(listener, &identity, &callers, handler).await.unwrap() });
 }
 
 async fn ask(address: SocketAddr, identity: &Identity, expect: &Expect) -> Result<String, ClientError> {
@@ -142,4 +184,34 @@ fn a_code_can_be_computed_from_what_both_sides_saw() {
     assert_eq!(promise, code::commit(&[7; 16], &ca));
     let shown = code::ShortCode::new(&machine, &ca, &[1; 16], &[7; 16]).to_string();
     assert_eq!(shown.len(), 7);
+}
+
+#[tokio::test]
+async fn a_log_is_read_to_its_end_and_following_ends_with_the_reader() {
+    let machine = Identity::self_signed(&PrivateKey::generate().unwrap()).unwrap();
+    let expect = Expect::Key(machine.fingerprint().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let handler = Arc::new(Echo { log: EventLog::new(), readers: Arc::default() });
+    let mut readers = handler.readers.subscribe();
+    serve(listener, machine, Callers::Anyone, handler);
+    let manager = issue(&ca(), MANAGER_NAME);
+
+    let mut client = Client::connect(address, &manager, &expect).await.unwrap();
+    let mut query = LogQuery { lines: 3, ..LogQuery::default() };
+    client.start_log(&query).await.unwrap();
+    for number in 0..3 {
+        assert_eq!(client.next_entries().await.unwrap(), Some(vec![entry(number)]));
+    }
+    assert_eq!(client.next_entries().await.unwrap(), None);
+    // the conversation goes on
+    query.lines = 0;
+    client.start_log(&query).await.unwrap();
+    assert!(matches!(client.next_entries().await, Err(ClientError::Refused(_))));
+    query = LogQuery { lines: 1, follow: true, ..query };
+    client.start_log(&query).await.unwrap();
+    assert_eq!(client.next_entries().await.unwrap(), Some(vec![entry(0)]));
+    assert_eq!(*readers.borrow_and_update(), 1);
+    drop(client);
+    readers.wait_for(|count| *count == 0).await.unwrap();
 }

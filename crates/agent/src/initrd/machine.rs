@@ -7,10 +7,12 @@ use crate::initrd::enrol::{self, Facts, root_hash};
 use crate::initrd::exchange::Exchange;
 use crate::initrd::install;
 use crate::initrd::start::Start;
+use crate::journal::Journal;
 use crate::volume::{self, VolumeError};
 use crate::{boot, inventory, memory, version};
 use cairn_model::cluster::Fingerprint;
 use cairn_model::inventory::Inventory;
+use cairn_model::log::LogQuery;
 use cairn_model::phase::Condition;
 use cairn_model::secret::Secret;
 use cairn_vault::leaf::MANAGER_NAME;
@@ -20,7 +22,7 @@ use cairn_wire::fingerprint;
 use cairn_wire::message::{
     AgentState, Description, Encryption, EnrolOrder, PROTOCOL, Peer, Request, Response, Target,
 };
-use cairn_wire::server::Handler;
+use cairn_wire::server::{Handler, LogReceiver};
 use cairn_wire::tls;
 use cairn_workflow::EventLog;
 use cairn_workflow::log::chain;
@@ -32,6 +34,8 @@ use uuid::Uuid;
 
 /// Disks come and go, but looking at them costs megabytes of reading.
 const INVENTORY_LASTS: Duration = Duration::from_secs(20);
+
+const STRANGER: &str = "only the manager that this machine trusts may do that";
 
 /// How this life ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,7 @@ pub struct Machine {
     disk: Option<BootDisk>,
     fingerprint: Fingerprint,
     began: Instant,
+    journal: Journal,
     now: Mutex<Now>,
     end: watch::Sender<Option<End>>,
 }
@@ -91,6 +96,7 @@ impl Machine {
             disk,
             fingerprint,
             began: Instant::now(),
+            journal: Journal::default(),
             now: Mutex::new(now),
             end: watch::Sender::new(None),
         }
@@ -425,11 +431,11 @@ impl Handler for Machine {
             Request::Unlock { luks_uuid, key } => machine.unlock(luks_uuid, &key),
             Request::Restart if machine.may_control(&peer) => machine.end_with(End::Restart),
             Request::PowerOff if machine.may_control(&peer) => machine.end_with(End::PowerOff),
-            Request::Restart | Request::PowerOff => {
-                refused("only the manager that this machine trusts may do that")
-            }
+            Request::Restart | Request::PowerOff => refused(STRANGER),
+            Request::Units if machine.may_control(&peer) => machine.journal.answer_units(),
+            Request::Units => refused(STRANGER),
             Request::Configure { .. } => refused("this machine is not running yet"),
-            Request::Follow { .. } => refused("nothing to follow"),
+            Request::Follow { .. } | Request::Log(_) => refused("nothing to follow"),
         };
         let response = match tokio::task::spawn_blocking(blocking).await {
             Ok(response) => response,
@@ -443,5 +449,9 @@ impl Handler for Machine {
 
     fn job(&self) -> Option<EventLog> {
         self.now().job.clone()
+    }
+
+    async fn log(self: Arc<Self>, peer: Peer, query: LogQuery) -> Result<LogReceiver, String> {
+        if self.may_control(&peer) { self.journal.read(&query) } else { Err(STRANGER.to_owned()) }
     }
 }

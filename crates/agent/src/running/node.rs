@@ -1,16 +1,18 @@
 //! A running node: what it looks after, and its answers to the manager.
 
 use crate::command::{self, CommandError};
+use crate::journal::Journal;
 use crate::running::{etcd, k3s};
 use crate::state::NodeState;
 use crate::{files, inventory, memory, version, volume};
 use cairn_model::cluster::Role;
 use cairn_model::inventory::Inventory;
+use cairn_model::log::LogQuery;
 use cairn_model::node_config::NodeConfig;
 use cairn_model::phase::{Condition, ConditionKind};
 use cairn_vault::SignedRoster;
 use cairn_wire::message::{AgentState, Description, Encryption, PROTOCOL, Peer, Request, Response};
-use cairn_wire::server::Handler;
+use cairn_wire::server::{Handler, LogReceiver};
 use cairn_workflow::EventLog;
 use cairn_workflow::log::chain;
 use std::path::Path;
@@ -22,6 +24,7 @@ const INVENTORY_LASTS: Duration = Duration::from_secs(120);
 
 pub struct Node {
     state: NodeState,
+    journal: Journal,
     now: Mutex<Now>,
 }
 
@@ -40,7 +43,7 @@ fn refused(reason: impl ToString) -> Response {
 impl Node {
     pub fn new(state: NodeState, config: NodeConfig) -> Self {
         let now = Now { config, conditions: Vec::new(), etcd_healthy: None, looked: false, inventory: None };
-        Self { state, now: Mutex::new(now) }
+        Self { state, journal: Journal::default(), now: Mutex::new(now) }
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -192,12 +195,14 @@ impl Handler for Node {
             Request::Configure { config, roster } => node.configure(*config, &roster),
             Request::Restart => systemctl("reboot"),
             Request::PowerOff => systemctl("poweroff"),
+            Request::Units => node.journal.answer_units(),
             Request::Commit { .. }
             | Request::Reveal { .. }
             | Request::ProveJoin { .. }
             | Request::Enrol(_)
             | Request::Unlock { .. }
-            | Request::Follow { .. } => refused("this node is running already"),
+            | Request::Follow { .. }
+            | Request::Log(_) => refused("this node is running already"),
         };
         match tokio::task::spawn_blocking(blocking).await {
             Ok(response) => response,
@@ -207,5 +212,9 @@ impl Handler for Node {
 
     fn job(&self) -> Option<EventLog> {
         None
+    }
+
+    async fn log(self: Arc<Self>, _peer: Peer, query: LogQuery) -> Result<LogReceiver, String> {
+        self.journal.read(&query)
     }
 }

@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 struct Reader {
     feed: Arc<Feed>,

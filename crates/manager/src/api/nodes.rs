@@ -7,7 +7,8 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cairn_model::cluster::Name;
-use cairn_wire::message::Request;
+use cairn_wire::client::{Client, ClientError};
+use cairn_wire::message::{Request, Response as Answer};
 use cairn_workflow::log::chain;
 
 pub(super) fn parse(name: &str) -> Result<Name, Problem> {
@@ -38,15 +39,45 @@ pub async fn power_off(
     tell(&shared.core, &parse(&name)?, &Request::PowerOff).await
 }
 
-/// On a conversation of its own: the other one may be busy.
 async fn tell(core: &Core, name: &Name, request: &Request) -> Result<StatusCode, Problem> {
+    ask(core, name, request).await.map(|_| StatusCode::NO_CONTENT)
+}
+
+/// Asks a node one thing.
+pub(super) async fn ask(core: &Core, name: &Name, request: &Request) -> Result<Answer, Problem> {
+    let mut client = reach(core, name).await?;
+    client.ask(request).await.map_err(|error| broken(name, &error))
+}
+
+/// On a conversation of its own: the other one may be busy.
+pub(super) async fn reach(core: &Core, name: &Name) -> Result<Client, Problem> {
+    is_node(core, name)?;
     let file = core.book.file();
     let hint = core.registry().machine_of(name, file.cluster()).map(|machine| machine.hint.clone());
-    let unreachable = |words: String| Problem::new(StatusCode::CONFLICT, "unreachable", words);
     let hint =
         hint.ok_or_else(|| unreachable(format!("'{name}' was not reached since the manager started")))?;
-    let failed = |error: &dyn std::error::Error| unreachable(format!("'{name}': {}", chain(error)));
-    let (mut client, _) = dial::connect(core, &hint).await.map_err(|error| failed(&error))?;
-    client.ask(request).await.map_err(|error| failed(&error))?;
-    Ok(StatusCode::NO_CONTENT)
+    let connected = dial::connect(core, &hint).await;
+    connected.map(|(client, _)| client).map_err(|error| unreachable(format!("'{name}': {}", chain(&error))))
+}
+
+pub(super) fn is_node(core: &Core, name: &Name) -> Result<(), Problem> {
+    let words = || format!("there is no node '{name}' in this cluster");
+    let file = core.book.file();
+    let node = file.cluster().node(name);
+    node.map(drop).ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no-such-node", words()))
+}
+
+/// Why a conversation with a node did not end well.
+pub(super) fn broken(name: &Name, error: &ClientError) -> Problem {
+    unreachable(match error {
+        // this is how an agent takes a question that it does not know
+        ClientError::Closed => {
+            format!("'{name}' closed the connection; is its system older than this manager?")
+        }
+        error => format!("'{name}': {}", chain(error)),
+    })
+}
+
+fn unreachable(words: String) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "unreachable", words)
 }

@@ -1,6 +1,6 @@
 //! Which path does what.
 
-use super::{Session, auth, events, machines, media, network, nodes};
+use super::{Session, auth, events, logs, machines, media, network, nodes};
 use crate::core::Core;
 use crate::web;
 use axum::extract::{DefaultBodyLimit, State};
@@ -36,6 +36,8 @@ pub fn router(core: Arc<Core>, bound: SocketAddr) -> Router {
         .route("/api/v1/disks", get(media::disks))
         .route("/api/v1/nodes/{name}/restart", post(nodes::restart))
         .route("/api/v1/nodes/{name}/poweroff", post(nodes::power_off))
+        .route("/api/v1/nodes/{name}/units", get(logs::units))
+        .route("/api/v1/nodes/{name}/logs", get(logs::logs))
         .route("/healthz", get(|| async { "ok\n" }))
         .merge(web::router())
         .layer(DefaultBodyLimit::max(MOST_BODY))

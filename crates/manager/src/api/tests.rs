@@ -15,14 +15,14 @@ use tower::ServiceExt as _;
 
 const HOST: &str = "127.0.0.1:4200";
 
-struct Site {
-    lab: Lab,
+pub(super) struct Site {
+    pub(super) lab: Lab,
     router: Router,
     folder: tempfile::TempDir,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         new_file(folder.path());
         let lab = Lab::start(folder.path(), "work");
@@ -30,11 +30,11 @@ impl Site {
         Self { router: router(Arc::clone(&lab.core), bound), lab, folder }
     }
 
-    async fn send(&self, request: Builder, body: &str) -> Response {
+    pub(super) async fn send(&self, request: Builder, body: &str) -> Response {
         self.router.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap()
     }
 
-    fn bearer(&self) -> String {
+    pub(super) fn bearer(&self) -> String {
         format!("Bearer {}", self.lab.core.token.expose())
     }
 
@@ -43,15 +43,15 @@ impl Site {
     }
 }
 
-fn get(path: &str) -> Builder {
+pub(super) fn get(path: &str) -> Builder {
     Request::get(path).header(header::HOST, HOST)
 }
 
-fn post(path: &str) -> Builder {
+pub(super) fn post(path: &str) -> Builder {
     Request::post(path).header(header::HOST, HOST)
 }
 
-async fn text(response: Response) -> String {
+pub(super) async fn text(response: Response) -> String {
     String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap()
 }
 
@@ -66,6 +66,9 @@ async fn without_the_token_nothing_is_read_or_changed() {
         "/api/v1/disks",
         "/api/v1/media",
         "/api/v1/nodes/etcd-1/medium/write",
+        "/api/v1/nodes/etcd-1/units",
+        "/api/v1/nodes/etcd-1/logs",
+        "/api/v1/nodes/etcd-1/logs?follow=true",
         "/cluster-file",
     ];
     for path in closed {

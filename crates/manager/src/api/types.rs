@@ -8,6 +8,7 @@ pub use media::{
 
 use cairn_model::cluster::Role;
 use cairn_model::inventory::Inventory;
+use cairn_model::log::{LogEntry, Unit};
 use cairn_model::phase::{Condition, Phase};
 use cairn_workflow::{Event, Row};
 use serde::{Deserialize, Serialize};
@@ -146,4 +147,24 @@ pub struct EventMessage {
     /// A node by its name, or what else the job is about.
     pub subject: String,
     pub event: Event,
+}
+
+/// `GET /api/v1/nodes/{name}/units`: what can be asked of its log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeUnits {
+    pub units: Vec<Unit>,
+}
+
+/// `GET /api/v1/nodes/{name}/logs`. With `follow=true` these come as server-sent events `entry`, whose id is
+/// the cursor to resume after.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeLog {
+    /// Oldest first.
+    pub entries: Vec<LogEntry>,
+}
+
+/// The data of an event `broken` among them: the node can't be read now, and is tried again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogBroken {
+    pub reason: String,
 }

@@ -1,0 +1,117 @@
+//! The log of a simulated node, over the whole router and real TLS.
+
+use super::tests::{Site, get, text};
+use crate::api::{NodeLog, NodeUnits, Problem};
+use crate::simulation::{Agent, Power};
+use axum::body::BodyDataStream;
+use axum::http::{StatusCode, header};
+use cairn_model::phase::Phase;
+use cairn_wire::message::AgentState;
+use futures_util::StreamExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+async fn node(site: &Site) -> (Arc<Agent>, Power) {
+    let file = site.lab.core.book.file();
+    let name = "etcd-1".parse().unwrap();
+    let medium = file.keyring().join_material(&name, Uuid::new_v4(), u64::MAX).unwrap();
+    let agent = Agent::blank(Some(medium));
+    let power = agent.power_on(&site.lab).await;
+    agent.until(|state| matches!(state, AgentState::Installing { .. })).await;
+    site.lab.until_node("etcd-1", Phase::Installing).await;
+    (agent, power)
+}
+
+fn write(agent: &Agent, unit: &str, message: &str) {
+    agent.journal.send_modify(|journal| journal.push((unit.to_owned(), message.to_owned())));
+}
+
+async fn ask(site: &Site, query: &str) -> axum::response::Response {
+    let path = format!("/api/v1/nodes/etcd-1/{query}");
+    site.send(get(&path).header(header::AUTHORIZATION, site.bearer()), "").await
+}
+
+async fn messages(site: &Site, query: &str) -> Vec<String> {
+    let answer: NodeLog = serde_json::from_str(&text(ask(site, query).await).await).unwrap();
+    answer.entries.into_iter().map(|entry| entry.message).collect()
+}
+
+/// Reads until the text is there.
+async fn until(stream: &mut BodyDataStream, expected: &str) -> String {
+    let mut seen = String::new();
+    let read = async {
+        while !seen.contains(expected) {
+            let bytes = stream.next().await.unwrap().unwrap();
+            seen.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+    };
+    assert!(timeout(Duration::from_secs(180), read).await.is_ok(), "no {expected} in {seen}");
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nodes_entries_are_read_by_unit_and_number() {
+    let site = Site::new();
+    let (agent, _power) = node(&site).await;
+    for (unit, message) in [("a.service", "one"), ("b.service", "two"), ("a.service", "three")] {
+        write(&agent, unit, message);
+    }
+    assert_eq!(messages(&site, "logs").await, ["one", "two", "three"]);
+    assert_eq!(messages(&site, "logs?unit=&lines=1").await, ["three"]);
+    assert_eq!(messages(&site, "logs?unit=a.service").await, ["one", "three"]);
+    assert_eq!(messages(&site, "logs?unit=a.service&after=0").await, ["three"]);
+    let units: NodeUnits = serde_json::from_str(&text(ask(&site, "units").await).await).unwrap();
+    assert_eq!(units.units.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_unit_or_no_node_is_refused_in_words() {
+    let site = Site::new();
+    for (query, status) in [
+        ("logs?unit=--file", StatusCode::UNPROCESSABLE_ENTITY),
+        ("logs?unit=*.service", StatusCode::UNPROCESSABLE_ENTITY),
+        ("logs?lines=-1", StatusCode::UNPROCESSABLE_ENTITY),
+        ("logs?after=%20--x", StatusCode::UNPROCESSABLE_ENTITY),
+        ("logs?nonsense=1", StatusCode::UNPROCESSABLE_ENTITY),
+        ("logs", StatusCode::CONFLICT),
+        ("units", StatusCode::CONFLICT),
+        ("../nobody/logs", StatusCode::NOT_FOUND),
+        ("../nobody/logs?follow=true", StatusCode::NOT_FOUND),
+    ] {
+        let path = format!("/api/v1/nodes/etcd-1/{query}").replace("etcd-1/../", "");
+        let answer = site.send(get(&path).header(header::AUTHORIZATION, site.bearer()), "").await;
+        assert_eq!(answer.status(), status, "{path}");
+        let problem: Problem = serde_json::from_str(&text(answer).await).unwrap();
+        assert!(!problem.detail.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_followed_through_a_power_cut_and_resumed_after_an_events_id() {
+    let site = Site::new();
+    let (agent, power) = node(&site).await;
+    write(&agent, "a.service", "before");
+    let answer = ask(&site, "logs?unit=a.service&follow=true").await;
+    assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/event-stream");
+    let mut stream = answer.into_body().into_data_stream();
+    let first = until(&mut stream, "before").await;
+    assert!(first.contains("event: entry\n") && first.contains("id: 0\n"), "{first}");
+    write(&agent, "b.service", "not asked for");
+    write(&agent, "a.service", "live");
+    assert!(!until(&mut stream, "live").await.contains("not asked for"));
+
+    power.cut(&site.lab);
+    write(&agent, "a.service", "meanwhile");
+    until(&mut stream, "event: broken").await;
+    let _power = agent.power_on(&site.lab).await;
+    let resumed = until(&mut stream, "meanwhile").await;
+    assert!(!resumed.contains("before") && !resumed.contains("live"), "{resumed}");
+
+    let path = "/api/v1/nodes/etcd-1/logs?unit=a.service&follow=true";
+    let again = get(path).header(header::AUTHORIZATION, site.bearer()).header("last-event-id", "2");
+    let mut stream = site.send(again, "").await.into_body().into_data_stream();
+    let resumed = until(&mut stream, "meanwhile").await;
+    assert!(!resumed.contains("before") && !resumed.contains("live"), "{resumed}");
+}
