@@ -150,6 +150,7 @@ mod tests {
                 memory_used: 0,
                 agent_resident: 0,
                 version: None,
+                inventory: None,
                 job: None,
             }],
             ..Status::default()

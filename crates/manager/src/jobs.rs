@@ -6,13 +6,16 @@
 //! What is observed of a node moves its job along too, because a manager that restarts in the middle
 //! has seen only a part of it.
 
+use crate::api::JobStatus;
 use crate::feed::Feed;
+use crate::pace::Pace;
 use cairn_model::cluster::Name;
 use cairn_model::phase::Phase;
 use cairn_wire::message::{Target, install_steps};
 use cairn_workflow::{Event, EventLog, Plan, Row, RowState, Step, What, rows};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::time::Instant;
 
 /// The steps that the manager itself takes or watches.
 pub const APPROVE: &str = "approve";
@@ -27,10 +30,11 @@ pub struct Jobs {
     pub feed: Arc<Feed>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Job {
     name: String,
     log: EventLog,
+    pace: Pace,
 }
 
 impl Job {
@@ -40,6 +44,13 @@ impl Job {
 
     fn has(&self, step: &str) -> bool {
         self.rows().iter().any(|row| row.id == step)
+    }
+
+    fn view(&self) -> JobStatus {
+        let rows = self.rows();
+        let running = rows.iter().find(|row| row.state == RowState::Running);
+        let seconds_left = running.and_then(|row| self.pace.seconds_left(&row.id));
+        JobStatus { job: self.name.clone(), rows, seconds_left }
     }
 
     fn is_done(&self) -> bool {
@@ -87,16 +98,18 @@ impl Jobs {
     pub fn plan(&self, plan: Plan) {
         let subject = plan.subject.clone();
         let mut jobs = self.jobs();
-        let job =
-            jobs.entry(subject.clone()).or_insert_with(|| Job { name: String::new(), log: EventLog::new() });
+        let job = jobs.entry(subject.clone()).or_default();
         job.name = plan.job.clone();
         self.send(&subject, &job.log, What::Planned { plan });
     }
 
     /// Reports on a step; nothing happens when the job has no such step.
     pub fn report(&self, subject: &(impl AsRef<str> + ?Sized), what: What) {
-        let (jobs, subject) = (self.jobs(), subject.as_ref());
-        let Some(job) = jobs.get(subject) else { return };
+        let (mut jobs, subject) = (self.jobs(), subject.as_ref());
+        let Some(job) = jobs.get_mut(subject) else { return };
+        if let What::Progress { step, done, total, .. } = &what {
+            job.pace.saw(step, *done, *total, Instant::now());
+        }
         if what.step().is_none_or(|step| job.has(step)) {
             self.send(subject, &job.log, what);
         }
@@ -181,8 +194,8 @@ impl Jobs {
     }
 
     /// The subject's job by name, with a row for each step.
-    pub fn view(&self, subject: &(impl AsRef<str> + ?Sized)) -> Option<(String, Vec<Row>)> {
-        self.jobs().get(subject.as_ref()).map(|job| (job.name.clone(), job.rows()))
+    pub fn view(&self, subject: &(impl AsRef<str> + ?Sized)) -> Option<JobStatus> {
+        self.jobs().get(subject.as_ref()).map(Job::view)
     }
 }
 
@@ -202,7 +215,7 @@ mod tests {
             RowState::Done => '+',
             RowState::Failed => '!',
         };
-        jobs.view(node).unwrap().1.iter().map(letter).collect()
+        jobs.view(node).unwrap().rows.iter().map(letter).collect()
     }
 
     #[test]

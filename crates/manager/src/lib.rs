@@ -35,6 +35,7 @@ mod network;
 mod open;
 mod options;
 mod order;
+mod pace;
 #[cfg(test)]
 mod path_tests;
 pub mod registry;

@@ -1,7 +1,7 @@
 //! What is shown, put together from what is known. A pure function.
 
 use crate::api::{
-    ClusterStatus, EtcdMemberStatus, EtcdStatus, JobStatus, MachineStatus, NetworkStatus, NodeStatus, Status,
+    ClusterStatus, EtcdMemberStatus, EtcdStatus, MachineStatus, NetworkStatus, NodeStatus, Status,
 };
 use crate::approve::suggest;
 use crate::etcd::EtcdView;
@@ -68,7 +68,8 @@ fn node(view: &View<'_>, node: &Node) -> NodeStatus {
         memory_used: description.map_or(0, |d| d.memory_used),
         agent_resident: description.map_or(0, |d| d.agent_resident),
         version: description.map(|d| d.version.clone()),
-        job: view.jobs.view(&node.name).map(|(job, rows)| JobStatus { job, rows }),
+        inventory: description.map(|d| d.inventory.clone()),
+        job: view.jobs.view(&node.name),
     }
 }
 

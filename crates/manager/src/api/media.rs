@@ -89,11 +89,10 @@ pub async fn writing(
 }
 
 fn view(shared: &Shared, name: &Name) -> Result<JobStatus, Problem> {
-    let (job, rows) = shared.core.jobs.view(&job::subject(name)).ok_or_else(|| {
+    shared.core.jobs.view(&job::subject(name)).ok_or_else(|| {
         let words = format!("no medium for '{name}' was written since the manager started");
         Problem::new(StatusCode::NOT_FOUND, "no-such-job", words)
-    })?;
-    Ok(JobStatus { job, rows })
+    })
 }
 
 /// The media that were prepared, and what became of them.

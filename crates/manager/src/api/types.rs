@@ -56,6 +56,9 @@ pub struct NodeStatus {
     pub agent_resident: u64,
     /// Of the node image.
     pub version: Option<String>,
+    /// What the machine is made of, as it last said.
+    #[serde(default)]
+    pub inventory: Option<Inventory>,
     pub job: Option<JobStatus>,
 }
 
@@ -64,6 +67,9 @@ pub struct JobStatus {
     /// `install` or `unlock`.
     pub job: String,
     pub rows: Vec<Row>,
+    /// Of the step that runs, where it says how far it is.
+    #[serde(default)]
+    pub seconds_left: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -117,7 +117,7 @@ mod tests {
         lab.core.jobs.plan(plan(&node));
         run(&lab.core, wish(), claim(&device.as_stick()).unwrap()).await.unwrap();
 
-        let (_, rows) = lab.core.jobs.view(&subject(&node)).unwrap();
+        let rows = lab.core.jobs.view(&subject(&node)).unwrap().rows;
         assert!(rows.iter().all(|row| row.state == RowState::Done), "{rows:?}");
         assert!(rows.iter().skip(1).all(|row| row.progress.is_some_and(|(done, total)| done == total)));
         let told = lab.core.jobs.feed.after(0);
@@ -138,7 +138,7 @@ mod tests {
         lab.core.jobs.plan(plan(&node));
         // there is no node image
         run(&lab.core, wish, claim(&device.as_stick()).unwrap()).await.unwrap_err();
-        let (_, rows) = lab.core.jobs.view(&subject(&node)).unwrap();
+        let rows = lab.core.jobs.view(&subject(&node)).unwrap().rows;
         let states: Vec<_> = rows.iter().map(|row| row.state).collect();
         assert_eq!(states, [RowState::Failed, RowState::Waiting, RowState::Waiting]);
         assert!(lab.core.book.journal(|journal| journal.media.is_empty()));

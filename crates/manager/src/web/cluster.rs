@@ -35,8 +35,21 @@ fn card(node: &NodeStatus) -> Markup {
             }
             p.facts { (node.role) " · " (node.address) }
             (conditions(&node.conditions))
-            @if node.memory_used > 0 { (ui::meter("Memory", node.memory_used, 0)) }
+            (hardware(node))
             @if let Some(job) = &node.job { (ui::job(&format!("job-{}", node.name), job)) }
+        }
+    }
+}
+
+/// Its memory and its drives, where it has said something about them.
+fn hardware(node: &NodeStatus) -> Markup {
+    let Some(inventory) = &node.inventory else { return Markup::default() };
+    html! {
+        (ui::meter("Memory", node.memory_used, inventory.memory_mib.saturating_mul(1 << 20)))
+        ul.drives {
+            @for disk in &inventory.disks {
+                li { strong { (words::gigabytes(disk.size_bytes)) } " " span.quiet { (disk.model) ", " (words::disk_kind(disk)) } }
+            }
         }
     }
 }

@@ -3,13 +3,15 @@
 mod approve;
 mod machine;
 
-use super::{ui, words};
+use super::{network, ui, words};
 use crate::api::Status;
+use crate::network::types::NetworkReport;
 use maud::{Markup, html};
 
 pub use approve::approve;
+pub use machine::disk_words;
 
-pub fn content(status: &Status) -> Markup {
+pub fn content(status: &Status, report: &NetworkReport) -> Markup {
     let (waiting, others): (Vec<_>, Vec<_>) =
         status.machines.iter().partition(|machine| words::awaits_approval(machine));
     let places = status.nodes.iter().filter(|node| !node.enrolled).map(|node| node.name.as_str());
@@ -34,5 +36,6 @@ pub fn content(status: &Status) -> Markup {
                 ul.machines { @for machine in others { (machine::other(machine)) } }
             }
         }
+        (network::machines_without_cairn(report))
     }
 }

@@ -1,12 +1,17 @@
 //! How machines reach the manager, in one sentence; the rest is under "Troubleshoot".
 
-use super::ui::{Tone, notice};
+mod wire;
+
+use super::ui::{self, Tone, notice, state};
+use super::words;
 use crate::api::Status;
+use crate::network::types::{DhcpServer, InterfaceStatus, NetworkReport, PortStatus};
 use maud::{Markup, html};
 
-pub fn content(status: &Status) -> Markup {
-    let network = &status.network;
-    let tone = match network.state.as_str() {
+pub use wire::machines_without_cairn;
+
+pub fn content(status: &Status, report: &NetworkReport) -> Markup {
+    let tone = match status.network.state.as_str() {
         "running" => Tone::Good,
         "refused" => Tone::Failed,
         "starting" => Tone::Working,
@@ -14,7 +19,88 @@ pub fn content(status: &Status) -> Markup {
     };
     html! {
         header.page { h1 { "Network" } p.quiet { "How machines reach this manager." } }
-        (notice(tone, &network.message))
-        @if let Some(error) = &network.address_error { (notice(Tone::Attention, error)) }
+        (notice(tone, &report.sentence))
+        @if let Some(hidden) = &report.hidden { (notice(Tone::Attention, hidden)) }
+        @if let Some(error) = &status.network.address_error { (notice(Tone::Attention, error)) }
+        @for trouble in &report.troubles { (notice(Tone::Attention, trouble)) }
+        section aria-labelledby="wire" {
+            h2 #wire { "Machines that asked for an address" }
+            @if report.machines.is_empty() {
+                (ui::empty("None was heard yet", "A machine that is switched on asks within seconds, if its cable leads here."))
+            } @else {
+                ul.machines { @for machine in &report.machines { (wire::machine(machine)) } }
+            }
+        }
+        h2 #troubleshoot { "Troubleshoot" }
+        (ports(&report.ports))
+        (servers(&report.dhcp_servers))
+        (interfaces(&report.interfaces))
+    }
+}
+
+fn ports(ports: &[PortStatus]) -> Markup {
+    let foreign = |port: &&PortStatus| port.holders.iter().any(|holder| !holder.ours);
+    html! {
+        details.fold #ports open[ports.iter().any(|port| foreign(&port))] {
+            summary { h3 { "Ports" } span.quiet {
+                @match ports.iter().filter(foreign).count() { 0 => "nobody is in the way", _ => "held by somebody else" }
+            } }
+            ul.rows {
+                @for port in ports {
+                    @let number = format!("{} {}", port.protocol, port.port);
+                    li {
+                        strong { (number) } span.quiet { (port.purpose) }
+                        @if port.holders.is_empty() { (state(Tone::Off, "free")) }
+                        @for (at, holder) in port.holders.iter().enumerate() {
+                            @if holder.ours { (state(Tone::Good, "held by this manager")) } @else {
+                                (state(Tone::Attention, format!("held by {}", holder.process.as_deref().unwrap_or("a program that may not be looked at"))))
+                                @if let Some(command) = &holder.command {
+                                    @let id = format!("free-{}-{}-{at}", port.protocol, port.port);
+                                    p.command { code id=(id) { (command) } (ui::copy_button(&id, "Copy")) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn servers(servers: &[DhcpServer]) -> Markup {
+    html! {
+        details.fold #servers {
+            summary { h3 { "Other DHCP servers" } span.quiet {
+                @if servers.is_empty() { "none was heard" } @else { (words::count(servers.len(), "server")) }
+            } }
+            ul.rows {
+                @for server in servers {
+                    li {
+                        strong { (server.address) } span { "on " (server.interface) }
+                        @if let Some(mac) = &server.mac { code { (mac) } }
+                        span.quiet { (words::ago(server.seconds_ago)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn interfaces(interfaces: &[InterfaceStatus]) -> Markup {
+    html! {
+        details.fold #interfaces {
+            summary { h3 { "Network cards of the manager's machine" } span.quiet { (interfaces.len()) } }
+            ul.rows {
+                @for interface in interfaces {
+                    li {
+                        strong { (interface.name) } span { (interface.kind) }
+                        @if interface.up { (state(Tone::Good, "connected")) } @else { (state(Tone::Off, "not connected")) }
+                        @for address in &interface.addresses { code { (address) } }
+                        @if let Some(gateway) = interface.gateway { span.quiet { "router " (gateway) } }
+                        @for used in &interface.used_for { span.quiet { (used) } }
+                    }
+                }
+            }
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! One node: what it is, how it is, and what can be done with it.
 
+use super::discover::disk_words;
 use super::ui::{self, state};
 use super::{cluster, words};
 use crate::api::NodeStatus;
+use cairn_model::inventory::Inventory;
 use cairn_model::phase::Phase;
 use maud::{Markup, html};
 
@@ -20,12 +22,21 @@ pub fn content(node: &NodeStatus) -> Markup {
             @if node.encrypted {
                 div { dt { "Data" } dd { "encrypted, " @if node.unlocked { "open" } @else { "shut" } } }
             }
-            @if node.memory_used > 0 { div { dt { "Memory used" } dd { (words::bytes(node.memory_used)) } } }
+            @if let Some(Inventory { cpu, memory_mib, .. }) = &node.inventory {
+                div { dt { "Processor" } dd { (cpu.model) } }
+                div { dt { "Memory" } dd { (words::bytes(node.memory_used)) " of " (words::bytes(memory_mib.saturating_mul(1 << 20))) } }
+            }
         }
         @if let Some(job) = &node.job {
             section aria-labelledby="job" {
                 h2 #job { "Last job" }
                 (ui::job(&format!("job-{}", node.name), job))
+            }
+        }
+        @if let Some(inventory) = &node.inventory {
+            section aria-labelledby="drives" {
+                h2 #drives { "Drives" }
+                ul.rows { @for disk in &inventory.disks { li { (disk_words(disk)) } } }
             }
         }
         (actions(node))

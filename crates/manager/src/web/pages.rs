@@ -1,12 +1,15 @@
 //! Each page at its own address.
 
 use super::shell::{Page, Place, problem};
+use super::ui::{Tone, notice};
 use super::visitor::Visitor;
 use super::{cluster, discover, media, network, node, overview};
 use crate::api::{Shared, Status};
+use crate::network::look;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use cairn_workflow::log::chain;
 use maud::Markup;
 use std::sync::Arc;
 
@@ -26,10 +29,26 @@ macro_rules! page {
 }
 
 page!(overview, Overview, "/", "Overview");
-page!(discover, Discover, "/discover", "Discover");
 page!(media, Media, "/media", "Media");
 page!(cluster, Cluster, "/cluster", "Cluster");
-page!(network, Network, "/network", "Network");
+
+/// What happens on the wire changes nothing in the status: these two ask by themselves.
+macro_rules! wire_page {
+    ($name:ident, $place:ident, $path:literal, $title:literal) => {
+        pub async fn $name(visitor: Visitor, State(shared): State<Shared>) -> Response {
+            let status = now(&shared);
+            let content = match look(&shared.core).await {
+                Ok(report) => $name::content(&status, &report),
+                Err(error) => notice(Tone::Failed, chain(&error)),
+            };
+            Page { place: Place::$place, path: $path, title: $title, status: &status, content }
+                .answer(&visitor)
+        }
+    };
+}
+
+wire_page!(discover, Discover, "/discover", "Discover");
+wire_page!(network, Network, "/network", "Network");
 
 pub async fn node(visitor: Visitor, State(shared): State<Shared>, Path(name): Path<String>) -> Response {
     let status = now(&shared);

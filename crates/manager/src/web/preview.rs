@@ -59,10 +59,10 @@ async fn page(headers: HeaderMap, place: Option<Path<String>>) -> Response {
     let found = status.nodes.iter().find(|node| node.name == name);
     let (place, title, content) = match (name.as_str(), found) {
         ("", _) => (Place::Overview, "Overview", overview::content(status)),
-        ("discover", _) => (Place::Discover, "Discover", discover::content(status)),
+        ("discover", _) => (Place::Discover, "Discover", discover::content(status, &sample::wire())),
         ("media", _) => (Place::Media, "Media", media::content(status)),
         ("cluster", _) => (Place::Cluster, "Cluster", cluster::content(status)),
-        ("network", _) => (Place::Network, "Network", network::content(status)),
+        ("network", _) => (Place::Network, "Network", network::content(status, &sample::wire())),
         ("login", _) => return super::login::form().await,
         (name, Some(found)) => (Place::Cluster, name, node::content(found)),
         _ => {

@@ -3,9 +3,15 @@
 use crate::api::{
     ClusterStatus, EtcdMemberStatus, EtcdStatus, JobStatus, MachineStatus, NetworkStatus, NodeStatus, Status,
 };
+use crate::network::types::{
+    DhcpServer, FetchStatus, InterfaceStatus, Mode, NetworkReport, PortStatus, StoryLine, WireMachine,
+};
+use cairn_host::interface::Kind;
+use cairn_host::port::{Holder, Protocol};
 use cairn_model::cluster::Role;
 use cairn_model::inventory::{Cpu, Disk, DiskContent, Firmware, Inventory, Product};
 use cairn_model::phase::{Condition, Phase};
+use cairn_netboot::Stage;
 use cairn_workflow::{Row, RowState};
 use std::net::Ipv4Addr;
 
@@ -56,6 +62,7 @@ fn machine(number: u8, product: &str, inventory: Inventory) -> MachineStatus {
 
 fn node(number: u8, name: &str, role: Role, phase: Phase) -> NodeStatus {
     let there = !matches!(phase, Phase::Absent);
+    let held = DiskContent::Holds("Cairn".into());
     NodeStatus {
         name: name.into(),
         role,
@@ -68,6 +75,17 @@ fn node(number: u8, name: &str, role: Role, phase: Phase) -> NodeStatus {
         memory_used: if there { (190 + u64::from(number) * 31) << 20 } else { 0 },
         agent_resident: 9 << 20,
         version: there.then(|| "0.1.0+3f9a1c72".into()),
+        inventory: there.then(|| match role {
+            Role::Etcd => inventory("Cortex-A53", 480, vec![disk("mmc-SC32G_0x1234", 31, held.clone())]),
+            _ => inventory(
+                "Intel Core i5-8500T",
+                15_890,
+                vec![
+                    disk("nvme-Samsung-SSD-980_S64ANS0T123456", 500, held.clone()),
+                    disk("ata-WDC-WD40EFAX_WD-WX12D1234567", 4000, DiskContent::Blank),
+                ],
+            ),
+        }),
         job: None,
     }
 }
@@ -92,7 +110,7 @@ fn installing(tick: u64) -> JobStatus {
         row("unlock", "Unlock it", RowState::Waiting),
         row("running", "Running", RowState::Waiting),
     ];
-    JobStatus { job: "install".into(), rows }
+    JobStatus { job: "install".into(), rows, seconds_left: Some((total - done) / 37_000_000) }
 }
 
 fn etcd(members: &[(&str, Option<&str>)]) -> EtcdStatus {
@@ -135,7 +153,7 @@ pub fn evening(tick: u64) -> Status {
     compute.job = Some(installing(tick));
     let mut running = node(0, "etcd-1", Role::Etcd, Phase::Running);
     let done = installing(0).rows.into_iter().map(|row| Row { state: RowState::Done, note: None, ..row });
-    running.job = Some(JobStatus { job: "install".into(), rows: done.collect() });
+    running.job = Some(JobStatus { job: "install".into(), rows: done.collect(), seconds_left: None });
     let nodes = vec![
         running,
         node(1, "etcd-2", Role::Etcd, Phase::Locked),
@@ -215,6 +233,94 @@ pub fn hundred() -> Status {
     cluster(nodes.collect(), Vec::new(), etcd(&[("etcd-1", None), ("etcd-2", None), ("etcd-3", None)]))
 }
 
+/// What is seen on the wire in the meantime.
+pub fn wire() -> NetworkReport {
+    let machine = |mac: &str, stuck: bool, diagnosis: &str| WireMachine {
+        mac: mac.into(),
+        node: None,
+        runs_cairn: !stuck,
+        architecture: Some("x86-64 UEFI".into()),
+        seconds_ago: Some(12),
+        address: Some(Ipv4Addr::new(10, 83, 12, 203)),
+        fetch: Some(FetchStatus {
+            file: "cairn.efi".into(),
+            via: "TFTP".into(),
+            bytes: 41 << 20,
+            size: 96 << 20,
+        }),
+        stage: Stage::AddressOnly,
+        stuck,
+        diagnosis: diagnosis.into(),
+        story: vec![StoryLine {
+            unix_millis: 1_763_848_800_000,
+            text: "asked for an address and a program".into(),
+        }],
+    };
+    let libvirt = Holder {
+        address: Ipv4Addr::UNSPECIFIED.into(),
+        process: Some("dnsmasq of libvirt's network 'default'".into()),
+        pid: Some(812),
+        ours: false,
+        command: Some("virsh net-destroy default".into()),
+    };
+    let port = |port, purpose: &str, holders| PortStatus {
+        protocol: Protocol::Udp,
+        port,
+        purpose: purpose.into(),
+        holders,
+    };
+    NetworkReport {
+        mode: Mode::OwnCable,
+        sentence: "Network boot runs on eth1, a cable of its own: machines there may be switched on.".into(),
+        hidden: None,
+        interfaces: vec![InterfaceStatus {
+            name: "eth1".into(),
+            kind: Kind::Wired,
+            up: true,
+            mac: Some("52:54:00:1a:2b:3c".into()),
+            addresses: vec!["10.83.12.1/24".into()],
+            gateway: None,
+            used_for: vec!["network boot".into()],
+        }],
+        dhcp_servers: vec![DhcpServer {
+            interface: "eth0".into(),
+            address: Ipv4Addr::new(192, 168, 1, 1),
+            mac: None,
+            seconds_ago: 300,
+        }],
+        ports: vec![port(67, "handing out addresses", vec![libvirt]), port(69, "TFTP", Vec::new())],
+        machines: vec![
+            machine(
+                "52:54:00:aa:00:01",
+                true,
+                "It asked for an address only and starts from its own disk: switch network boot on in its firmware and put it first.",
+            ),
+            machine("52:54:00:aa:00:02", false, "It runs Cairn and waits to be approved."),
+        ],
+        troubles: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+pub fn hostile_wire() -> NetworkReport {
+    let mut report = wire();
+    let text = || HOSTILE.to_owned();
+    for machine in &mut report.machines {
+        (machine.architecture, machine.diagnosis) = (Some(text()), text());
+        for line in &mut machine.story {
+            line.text = text();
+        }
+        if let Some(fetch) = &mut machine.fetch {
+            fetch.file = text();
+        }
+    }
+    for holder in report.ports.iter_mut().flat_map(|port| &mut port.holders) {
+        (holder.process, holder.command) = (Some(text()), Some(text()));
+    }
+    (report.sentence, report.hidden, report.troubles) = (text(), Some(text()), vec![text()]);
+    report
+}
+
 /// Every word that comes from outside tries to be markup.
 #[cfg(test)]
 pub fn hostile() -> Status {
@@ -223,19 +329,14 @@ pub fn hostile() -> Status {
     for node in &mut status.nodes {
         node.conditions.push(Condition::fault(HOSTILE));
         node.version = Some(text());
+        node.inventory.iter_mut().for_each(hostile_inventory);
         for row in node.job.iter_mut().flat_map(|job| &mut job.rows) {
             (row.title, row.note) = (text(), Some(text()));
         }
     }
     for machine in &mut status.machines {
         (machine.product, machine.claims, machine.refused) = (text(), Some(text()), Some(text()));
-        if let Some(inventory) = &mut machine.inventory {
-            (inventory.cpu.model, inventory.architecture) = (text(), text());
-            for disk in &mut inventory.disks {
-                (disk.id, disk.model) = (text(), text());
-                disk.content = DiskContent::Holds(text());
-            }
-        }
+        machine.inventory.iter_mut().for_each(hostile_inventory);
     }
     for member in &mut status.etcd.members {
         member.error = Some(text());
@@ -243,4 +344,13 @@ pub fn hostile() -> Status {
     (status.network.message, status.network.address_error) = (text(), Some(text()));
     status.unhealthy_because = vec![text()];
     status
+}
+
+#[cfg(test)]
+fn hostile_inventory(inventory: &mut Inventory) {
+    let text = || HOSTILE.to_owned();
+    (inventory.cpu.model, inventory.architecture) = (text(), text());
+    for disk in &mut inventory.disks {
+        (disk.id, disk.model, disk.content) = (text(), text(), DiskContent::Holds(text()));
+    }
 }

@@ -58,6 +58,14 @@ impl Place {
         }
     }
 
+    /// When the live part is fetched anew. What is heard on the wire is no part of the status.
+    fn trigger(self) -> &'static str {
+        match self {
+            Self::Discover | Self::Network => "sse:status, htmx:sseOpen from:body, every 4s",
+            _ => "sse:status, htmx:sseOpen from:body",
+        }
+    }
+
     fn icon(self) -> Icon {
         match self {
             Self::Overview => Icon::Overview,
@@ -89,7 +97,7 @@ impl Page<'_> {
             true,
             &html! {
                 // everything that changes by itself is swapped as one, whenever the manager says that it has something new
-                div #live hx-get=(self.path) hx-trigger="sse:status, htmx:sseOpen from:body" hx-swap="morph:innerHTML"
+                div #live hx-get=(self.path) hx-trigger=(self.place.trigger()) hx-swap="morph:innerHTML"
                     hx-target="this" hx-sync="this:queue last" hx-disinherit="*" { (self.live()) }
             },
         )

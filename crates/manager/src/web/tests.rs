@@ -6,16 +6,17 @@ use cairn_model::inventory::DiskContent;
 
 /// The live part of every page.
 fn all(status: &Status) -> Vec<(&'static str, String)> {
+    let report = if *status == sample::hostile() { sample::hostile_wire() } else { sample::wire() };
     let page = |place, path: &'static str, content| {
         let page = Page { place, path, title: "", status, content };
         (path, page.live().into_string())
     };
     let mut pages = vec![
         page(Place::Overview, "/", overview::content(status)),
-        page(Place::Discover, "/discover", discover::content(status)),
+        page(Place::Discover, "/discover", discover::content(status, &report)),
         page(Place::Media, "/media", media::content(status)),
         page(Place::Cluster, "/cluster", cluster::content(status)),
-        page(Place::Network, "/network", network::content(status)),
+        page(Place::Network, "/network", network::content(status, &report)),
     ];
     pages.extend(status.nodes.iter().map(|one| page(Place::Cluster, "/nodes/NAME", node::content(one))));
     pages
@@ -70,14 +71,14 @@ fn every_id_stands_once_on_a_page_and_every_label_has_its_field() {
 fn an_approval_carries_the_code_and_asks_before_a_disk_is_wiped() {
     let mut status = sample::evening(0);
     status.machines.truncate(1);
-    let page = discover::content(&status).into_string();
+    let page = discover::content(&status, &sample::wire()).into_string();
     assert!(page.contains(r#"value="333-342""#) && page.contains(r#"name="wipe."#));
     assert!(page.contains(r#"<option value="compute-2" selected>"#));
     assert!(!page.contains(r#"<option value="etcd-1""#));
     if let Some(inventory) = &mut status.machines[0].inventory {
         inventory.disks = vec![sample::disk("nvme-a", 500, DiskContent::Blank)];
     }
-    let page = discover::content(&status).into_string();
+    let page = discover::content(&status, &sample::wire()).into_string();
     assert!(!page.contains(r#"name="wipe."#) && page.contains(r#"value="nvme-a" checked>"#), "{page}");
 }
 

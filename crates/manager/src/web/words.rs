@@ -2,7 +2,11 @@
 
 use super::ui::Tone;
 use crate::api::{MachineStatus, NodeStatus, Status};
+use cairn_model::inventory::Disk;
 use cairn_model::phase::{ConditionKind, Phase};
+use maud::{Markup, html};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// What a phase means to the owner.
 pub fn phase(phase: Phase) -> Tone {
@@ -60,6 +64,39 @@ pub fn percent(done: u64, total: u64) -> Option<u64> {
     (total > 0).then(|| u64::try_from(percent.min(100)).unwrap_or(100))
 }
 
+pub fn disk_kind(disk: &Disk) -> &'static str {
+    match (disk.removable, disk.rotational) {
+        (true, _) => "removable",
+        (_, true) => "hard disk",
+        _ => "solid state",
+    }
+}
+
+/// How much longer, no more exactly than it is known.
+pub fn left(seconds: u64) -> String {
+    match seconds {
+        0..=90 => format!("{seconds} s left"),
+        91..=5400 => format!("{} min left", seconds.div_ceil(60)),
+        _ => format!("{} h left", seconds.div_ceil(3600)),
+    }
+}
+
+pub fn ago(seconds: u64) -> String {
+    match seconds {
+        0..=4 => "just now".to_owned(),
+        5..=90 => format!("{seconds} s ago"),
+        91..=5400 => format!("{} min ago", seconds / 60),
+        _ => format!("{} h ago", seconds / 3600),
+    }
+}
+
+/// A moment, in UTC; the page's script makes the reader's own time of it.
+pub fn time(unix_seconds: u64) -> Markup {
+    let moment = i64::try_from(unix_seconds).ok().and_then(|it| OffsetDateTime::from_unix_timestamp(it).ok());
+    let Some(text) = moment.and_then(|it| it.format(&Rfc3339).ok()) else { return Markup::default() };
+    html! { time datetime=(text) { (text.replace('T', " ").replace('Z', " UTC")) } }
+}
+
 /// `one machine`, `3 machines`.
 pub fn count(number: usize, one: &str) -> String {
     match number {
@@ -85,6 +122,11 @@ mod tests {
         for (size, words) in cases {
             assert_eq!(bytes(size), words);
         }
+        assert_eq!([left(7), left(100), left(9000)], ["7 s left", "2 min left", "3 h left"]);
+        assert_eq!([ago(0), ago(60), ago(600), ago(7300)], ["just now", "60 s ago", "10 min ago", "2 h ago"]);
+        let moment = time(1_700_000_000).into_string();
+        assert_eq!(moment, "<time datetime=\"2023-11-14T22:13:20Z\">2023-11-14 22:13:20 UTC</time>");
+        assert_eq!(time(u64::MAX).into_string(), "");
         assert_eq!(gigabytes(256_060_514_304), "256 GB");
         assert_eq!(gigabytes(4_000_787_030_016), "4.0 TB");
         assert_eq!((percent(1, 4), percent(9, 4), percent(1, 0)), (Some(25), Some(100), None));

@@ -7,11 +7,22 @@ function stale(isStale) {
 for (const name of ["htmx:sseError", "htmx:sendError", "htmx:responseError"]) {
   document.addEventListener(name, () => stale(true));
 }
-document.addEventListener("htmx:afterSwap", () => stale(false));
+document.addEventListener("htmx:afterSwap", () => {
+  stale(false);
+  localTimes();
+});
+
+function localTimes() {
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    time.textContent = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" });
+  }
+}
+localTimes();
 
 // A field that somebody touched keeps what it holds, and a fold stays as it was put.
-document.addEventListener("input", (event) => {
-  event.target.dataset.touched = "";
+document.addEventListener("input", ({ target }) => {
+  const group = target.type === "radio" ? document.getElementsByName(target.name) : [target];
+  for (const field of group) field.dataset.touched = "";
 });
 document.addEventListener("reset", (event) => {
   event.target.querySelectorAll("[data-touched]").forEach((field) => delete field.dataset.touched);

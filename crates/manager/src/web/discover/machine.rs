@@ -118,15 +118,10 @@ fn disks(machine: &MachineStatus, inventory: &Inventory) -> Markup {
     }
 }
 
-fn disk_words(disk: &Disk) -> Markup {
-    let kind = match (disk.removable, disk.rotational) {
-        (true, _) => "removable",
-        (_, true) => "hard disk",
-        _ => "solid state",
-    };
+pub fn disk_words(disk: &Disk) -> Markup {
     html! {
         span.disk-words {
-            span { strong { (words::gigabytes(disk.size_bytes)) } " " (disk.model) span.quiet { " · " (kind) } }
+            span { strong { (words::gigabytes(disk.size_bytes)) } " " (disk.model) span.quiet { " · " (words::disk_kind(disk)) } }
             @if disk.content.is_blank() { span.quiet { "Blank" } } @else { span.holds { (ui::mark(Tone::Attention)) "Holds " (disk.content) } }
             @if disk.started_from { span.quiet { "It was started from this one." } }
             code { (disk.id) }

@@ -21,12 +21,12 @@ pub fn job(id: &str, job: &JobStatus) -> Markup {
             summary {
                 (mark(tone)) span.job-name { (job.job) } span.quiet { (done) " of " (job.rows.len()) " steps" }
             }
-            ol.steps { @for row in &job.rows { (self::row(row)) } }
+            ol.steps { @for row in &job.rows { (self::row(row, job.seconds_left)) } }
         }
     }
 }
 
-fn row(row: &Row) -> Markup {
+fn row(row: &Row, seconds_left: Option<u64>) -> Markup {
     let (tone, word) = match row.state {
         RowState::Waiting => (Tone::Off, "waiting"),
         RowState::Running => (Tone::Working, "running"),
@@ -39,7 +39,7 @@ fn row(row: &Row) -> Markup {
             div {
                 span.sr { (word) ": " } (row.title)
                 @if let (RowState::Running, Some((done, total))) = (row.state, row.progress) {
-                    (progress(&row.title, done, total))
+                    (progress(&row.title, done, total, seconds_left))
                 }
                 @if let Some(note) = &row.note { p.note { (note) } }
             }
@@ -47,12 +47,13 @@ fn row(row: &Row) -> Markup {
     }
 }
 
-fn progress(what: &str, done: u64, total: u64) -> Markup {
+fn progress(what: &str, done: u64, total: u64, seconds_left: Option<u64>) -> Markup {
     let Some(percent) = words::percent(done, total) else { return Markup::default() };
     html! {
         span.progress {
             progress max="100" value=(percent) aria-label=(what) { (percent) "%" }
-            span.figures { (percent) "% · " (words::bytes(done)) " of " (words::bytes(total)) }
+            span.figures { (percent) "% · " (words::bytes(done)) " of " (words::bytes(total))
+                @if let Some(seconds) = seconds_left { " · " (words::left(seconds)) } }
         }
     }
 }
