@@ -3,6 +3,7 @@
 use crate::passphrase::PassphraseArguments;
 use anyhow::{Context, Result};
 use cairn_manager::{Cable, Listen, Options};
+use std::io::IsTerminal as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -12,15 +13,15 @@ pub const WORK: &str = "cairn-work";
 /// Arguments of `cairn manager`.
 #[derive(Debug, clap::Args)]
 pub struct ManagerArguments {
-    /// The cluster file; it is read and never written
+    /// The cluster file; it is read and never written. Without it the page asks for one
     #[arg(long, value_name = "PATH")]
-    file: PathBuf,
+    file: Option<PathBuf>,
     #[command(flatten)]
     passphrase: PassphraseArguments,
     /// Where the manager keeps its sealed working copy, its journal and the session token
     #[arg(long, value_name = "DIR", default_value = WORK)]
     work: PathBuf,
-    /// Where the page is served; anything but loopback lets others try the token
+    /// Where the page is served; anything but loopback lets others try passphrases
     #[arg(long, value_name = "ADDRESS", default_value_t = Listen::DEFAULT)]
     listen: SocketAddr,
     /// The node image
@@ -48,7 +49,11 @@ pub fn run(arguments: ManagerArguments) -> Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(false).init();
-    let passphrase = arguments.passphrase.get(&arguments.file)?;
+    // Without a terminal the page asks for it, and without a cluster file too.
+    let passphrase = match (arguments.passphrase.given()?, &arguments.file) {
+        (None, Some(file)) if std::io::stdin().is_terminal() => Some(arguments.passphrase.get(file)?),
+        (given, _) => given,
+    };
     let cable = arguments.cable.map(|interface| {
         let usual = Cable::new(interface);
         Cable { address: arguments.cable_address.unwrap_or(usual.address), ..usual }

@@ -17,17 +17,18 @@ mod types;
 pub use crate::network::types::{
     DhcpServer, FetchStatus, InterfaceStatus, Mode, NetworkReport, PortStatus, StoryLine, WireMachine,
 };
-pub(crate) use auth::{SESSION_COOKIE, Session};
+pub(crate) use auth::{SESSION_COOKIE, Session, is_own_origin, own_host_only};
 pub(crate) use machines::give;
 pub(crate) use media::medium;
 pub use media::{IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID};
 pub(crate) use nodes::{cluster_file, power_off, restart};
 pub use problem::Problem;
-pub(crate) use routes::{Shared, router};
+pub(crate) use routes::{MOST_BODY, Shared, router};
 pub use types::{
     ApproveRequest, ApproveResponse, ClusterStatus, DiskStatus, EtcdMemberStatus, EtcdStatus, EventMessage,
     JobStatus, LogBroken, MachineStatus, MediumFormat, MediumKind, MediumRequest, MediumState, MediumStatus,
-    NetworkStatus, NodeLog, NodeStatus, NodeUnits, Status, WriteMediumRequest,
+    NetworkStatus, NewRequest, NewResponse, NodeLog, NodeStatus, NodeUnits, OpenRequest, OpenState, Status,
+    WriteMediumRequest,
 };
 
 #[cfg(test)]

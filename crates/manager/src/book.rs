@@ -3,9 +3,11 @@
 use crate::journal::{Journal, JournalError};
 use crate::workdir::WorkDir;
 use cairn_model::cluster::{Cluster, EditError};
+use cairn_vault::file::Entry;
 use cairn_vault::file::disk::{self, DiskError};
 use cairn_vault::file::{ClusterFile, NextError, Passphrase, SealError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use subtle::ConstantTimeEq as _;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BookError {
@@ -27,7 +29,7 @@ pub struct Book {
     /// The generation that lies sealed in the working directory.
     sealed: tokio::sync::Mutex<u64>,
     passphrase: Passphrase,
-    work: WorkDir,
+    work: Arc<WorkDir>,
 }
 
 impl Book {
@@ -36,7 +38,7 @@ impl Book {
         file: ClusterFile,
         sealed: u64,
         passphrase: Passphrase,
-        work: WorkDir,
+        work: Arc<WorkDir>,
         journal: Journal,
     ) -> Self {
         Self {
@@ -51,6 +53,23 @@ impl Book {
     /// The cluster file as it is now.
     pub fn file(&self) -> Arc<ClusterFile> {
         Arc::clone(&lock(&self.file))
+    }
+
+    /// Whether this opens the file, without the second that opening takes.
+    pub fn is_passphrase(&self, given: &Passphrase) -> bool {
+        let (own, given) = (self.passphrase.to_secret(), given.to_secret());
+        own.expose().as_bytes().ct_eq(given.expose().as_bytes()).into()
+    }
+
+    /// What the owner keeps of the newest generation, and which that is.
+    ///
+    /// # Errors
+    /// When the sealed text can't be read.
+    pub async fn entry(&self) -> Result<(Entry, u64), BookError> {
+        self.store(self.file().cluster().generation).await?;
+        let sealed = disk::load(&self.work.cluster())?;
+        let generation = sealed.generation();
+        Ok((Entry::new(sealed, &self.passphrase), generation))
     }
 
     pub fn work(&self) -> &WorkDir {
@@ -102,8 +121,7 @@ impl Book {
     /// # Errors
     /// When it can't be read.
     pub async fn sealed_text(&self) -> Result<String, BookError> {
-        self.store(self.file().cluster().generation).await?;
-        Ok(disk::load(&self.work.cluster())?.as_str().to_owned())
+        Ok(self.entry().await?.0.notes().to_owned())
     }
 
     pub fn journal<T>(&self, read: impl FnOnce(&Journal) -> T) -> T {

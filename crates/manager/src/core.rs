@@ -6,6 +6,7 @@ use crate::etcd::EtcdView;
 use crate::feed::Feed;
 use crate::jobs::Jobs;
 use crate::network::NetworkView;
+use crate::patience::Patience;
 use crate::registry::{Heard, Machine, Registry};
 use crate::token::Token;
 use crate::{api, dial, status};
@@ -16,6 +17,7 @@ use cairn_wire::announce::Announcement;
 use cairn_wire::message::Description;
 use cairn_wire::tls::Identity;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use tokio::sync::watch;
@@ -26,6 +28,8 @@ pub struct Core {
     pub jobs: Jobs,
     pub trust: Trust,
     pub token: Token,
+    /// With those who try passphrases.
+    pub patience: Arc<Patience>,
     pub image_dir: PathBuf,
     registry: Mutex<Registry>,
     pub etcd: Mutex<EtcdView>,
@@ -34,6 +38,8 @@ pub struct Core {
     pub story: Arc<Story>,
     /// Held while a medium is written to a disk of this machine.
     pub writing: Arc<tokio::sync::Mutex<()>>,
+    /// The owner was asked to store the cluster file since this manager started.
+    reminded: AtomicBool,
     /// What is shown; anew whenever something in it has changed.
     shown: watch::Sender<Arc<api::Status>>,
 }
@@ -51,6 +57,7 @@ impl Core {
         book: Book,
         trust: Trust,
         token: Token,
+        patience: Arc<Patience>,
         image_dir: PathBuf,
         network: NetworkView,
     ) -> Arc<Self> {
@@ -59,12 +66,14 @@ impl Core {
             jobs: Jobs::new(Arc::new(Feed::new(SystemTime::now()))),
             trust,
             token,
+            patience,
             image_dir,
             registry: Mutex::default(),
             etcd: Mutex::default(),
             network: Mutex::new(network),
             story: Story::new(),
             writing: Arc::default(),
+            reminded: AtomicBool::new(false),
             shown: watch::Sender::new(Arc::default()),
         };
         core.show();
@@ -150,9 +159,16 @@ impl Core {
             jobs: &self.jobs,
             etcd: &self.etcd(),
             network: &self.network(),
+            reminded: self.reminded.load(Ordering::Relaxed),
             now: Instant::now(),
         };
         self.book.journal(|journal| status::status(&view, journal))
+    }
+
+    /// The owner knows that the cluster file has changed.
+    pub fn reminded(&self) {
+        self.reminded.store(true, Ordering::Relaxed);
+        self.show();
     }
 
     /// Tells everyone who follows the status, if it has changed.

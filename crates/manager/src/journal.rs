@@ -34,6 +34,8 @@ pub struct Journal {
     pub macs: BTreeMap<String, Name>,
     /// The hash of each generation of the cluster file that was opened or made here.
     pub lineage: BTreeMap<u64, String>,
+    /// The newest generation that the owner has stored, as far as is known here.
+    pub stored: Option<u64>,
 }
 
 /// The word that a machine may become a node.

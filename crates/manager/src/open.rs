@@ -6,40 +6,84 @@ use crate::journal::Journal;
 use crate::lineage::{self, Choice, Generation};
 use crate::options::ManagerError;
 use crate::workdir::WorkDir;
-use cairn_vault::file::{ClusterFile, Passphrase, disk};
+use cairn_model::cluster::Name;
+use cairn_vault::file::{ClusterFile, NewError, Passphrase, Sealed, disk};
 use cairn_vault::{Leaf, PrivateKey, SigningRequest};
 use cairn_wire::tls::Identity;
-use std::path::Path;
+use std::sync::Arc;
 
-fn open(path: &Path, passphrase: &Passphrase) -> Result<ClusterFile, ManagerError> {
-    ClusterFile::open(&disk::load(path)?, passphrase)
-        .map_err(|error| ManagerError::Open(path.to_owned(), error))
+/// The label of a text that came from the owner, not from a file of ours.
+pub const GIVEN: &str = "the cluster file";
+
+fn open(what: &str, sealed: &Sealed, passphrase: &Passphrase) -> Result<ClusterFile, ManagerError> {
+    ClusterFile::open(sealed, passphrase).map_err(|error| ManagerError::Open(what.to_owned(), error))
 }
 
-/// Takes seconds: each copy costs a round of scrypt.
+/// Opens the owner's file, or the working copy when that goes on. Takes seconds: each copy costs a round of
+/// scrypt. Without a file of the owner's the working copy alone is opened.
 ///
 /// # Errors
-/// When either copy can't be opened, or they went different ways.
-pub fn book(cluster_file: &Path, passphrase: Passphrase, work: WorkDir) -> Result<Book, ManagerError> {
-    let given = open(cluster_file, &passphrase)?;
-    let copy = work.cluster();
-    let working = copy.exists().then(|| open(&copy, &passphrase)).transpose()?;
-    let mut journal = Journal::load(&work.journal())?;
-    let choice = {
-        let identity = |file: &ClusterFile| file.keyring().identity().map(|identity| identity.to_string());
-        let (given_id, working_id) = (identity(&given)?, working.as_ref().map(identity).transpose()?);
-        let generation = |file, cluster| -> Generation<'_> { state(file, cluster) };
-        let working = working.as_ref().zip(working_id.as_deref()).map(|(file, id)| generation(file, id));
-        lineage::choose(generation(&given, &given_id), working, &journal.lineage)?
+/// When either copy can't be opened, there is none, or they went different ways.
+pub fn book(
+    given: Option<&Sealed>,
+    passphrase: Passphrase,
+    work: Arc<WorkDir>,
+) -> Result<Book, ManagerError> {
+    let given = given.map(|sealed| open(GIVEN, sealed, &passphrase)).transpose()?;
+    let working = match working_copy(&work)? {
+        Some(sealed) => Some(open("the working copy", &sealed, &passphrase)?),
+        None => None,
     };
+    let mut journal = Journal::load(&work.journal())?;
+    // what the owner brings, the owner has
+    journal.stored = journal.stored.max(given.as_ref().map(|file| file.cluster().generation));
     let sealed = working.as_ref().map_or(0, |file| file.cluster().generation);
-    let file = match (choice, working) {
-        (Choice::Working, Some(working)) => working,
-        _ => given,
+    let file = match (given, working) {
+        (Some(given), Some(working)) => newest(given, working, &journal)?,
+        (Some(file), None) | (None, Some(file)) => file,
+        (None, None) => return Err(ManagerError::NoFile),
     };
     journal.remember(file.cluster().generation, file.hash());
     journal.save(&work.journal())?;
     Ok(Book::new(file, sealed, passphrase, work, journal))
+}
+
+/// A new cluster, which lies sealed in the working directory when this returns.
+///
+/// # Errors
+/// When the working directory has a cluster already, or nothing can be written.
+pub fn create(name: Name, passphrase: Passphrase, work: Arc<WorkDir>) -> Result<Book, ManagerError> {
+    if let Some(other) = working_copy(&work)? {
+        return Err(ManagerError::HasCluster(other.cluster().clone()));
+    }
+    // Three machines for etcd are Cairn's shape; places for the others are made when they are approved.
+    let file = ClusterFile::new(name, 3, 0, 0)?;
+    disk::create(&work.cluster(), &file.seal(&passphrase).map_err(NewError::from)?)?;
+    let mut journal = Journal::load(&work.journal())?;
+    journal.remember(file.cluster().generation, file.hash());
+    journal.save(&work.journal())?;
+    let generation = file.cluster().generation;
+    Ok(Book::new(file, generation, passphrase, work, journal))
+}
+
+/// What lies sealed in the working directory.
+///
+/// # Errors
+/// When it is there and can't be read.
+pub fn working_copy(work: &WorkDir) -> Result<Option<Sealed>, ManagerError> {
+    let path = work.cluster();
+    Ok(path.exists().then(|| disk::load(&path)).transpose()?)
+}
+
+fn newest(given: ClusterFile, working: ClusterFile, journal: &Journal) -> Result<ClusterFile, ManagerError> {
+    let identity = |file: &ClusterFile| file.keyring().identity().map(|identity| identity.to_string());
+    let (given_id, working_id) = (identity(&given)?, identity(&working)?);
+    let choice =
+        lineage::choose(state(&given, &given_id), Some(state(&working, &working_id)), &journal.lineage)?;
+    Ok(match choice {
+        Choice::Given => given,
+        Choice::Working => working,
+    })
 }
 
 fn state<'a>(file: &'a ClusterFile, cluster: &'a str) -> Generation<'a> {

@@ -4,16 +4,18 @@ use crate::book::BookError;
 use crate::journal::JournalError;
 use crate::lineage::LineageError;
 use crate::workdir::WorkDirError;
+use cairn_model::cluster::Name;
 use cairn_vault::file::disk::DiskError;
-use cairn_vault::file::{OpenError, Passphrase};
+use cairn_vault::file::{NewError, OpenError, Passphrase};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 
 /// Everything that a manager needs to know.
 pub struct Options {
-    /// The owner's cluster file. It is read and never written.
-    pub cluster_file: PathBuf,
-    pub passphrase: Passphrase,
+    /// The owner's cluster file. It is read and never written. Without one the page asks for it.
+    pub cluster_file: Option<PathBuf>,
+    /// Without it the page asks.
+    pub passphrase: Option<Passphrase>,
     /// Holds the sealed working copy, the journal and the token; made when it is not there.
     pub work_dir: PathBuf,
     pub listen: Listen,
@@ -74,8 +76,18 @@ pub enum ManagerError {
     WorkDir(#[from] WorkDirError),
     #[error(transparent)]
     File(#[from] DiskError),
-    #[error("{} was not opened", .0.display())]
-    Open(PathBuf, #[source] OpenError),
+    #[error("{0} was not opened")]
+    Open(String, #[source] OpenError),
+    #[error("there is no cluster file to open; give one, or make a new cluster")]
+    NoFile,
+    #[error(
+        "the working directory holds the cluster '{0}' already; open that, or start a manager with a directory of its own (--work)"
+    )]
+    HasCluster(Name),
+    #[error("a cluster is open already: '{0}'")]
+    AlreadyOpen(Name),
+    #[error(transparent)]
+    New(#[from] NewError),
     #[error(transparent)]
     Lineage(#[from] LineageError),
     #[error(transparent)]

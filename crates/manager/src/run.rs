@@ -1,11 +1,13 @@
 //! Puts everything together and runs until it is told to stop.
 
-use crate::api;
 use crate::core::Core;
+use crate::door::Door;
+use crate::front;
 use crate::network::{self, NetworkView};
 use crate::options::{Cable, Listen, ManagerError, Options};
 use crate::workdir::WorkDir;
-use crate::{etcd, open, seek};
+use crate::{etcd, seek};
+use cairn_vault::file::disk;
 use cairn_wire::announce::Listener;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,22 +27,28 @@ pub async fn run(options: Options) -> Result<(), ManagerError> {
     let Options { cluster_file, passphrase, work_dir, listen, image_dir, cable, interfaces, image_url } =
         options;
     let (listener, bound) = bind(listen).await?;
-    let work = WorkDir::open(&work_dir)?;
-    let token = work.token()?;
-    let book = tokio::task::spawn_blocking(move || open::book(&cluster_file, passphrase, work)).await??;
-    let file = book.file();
-    book.store(file.cluster().generation).await?;
-    let trust = open::trust(&file)?;
-    tracing::info!(cluster = %file.cluster().name, generation = file.cluster().generation, page = %format!("http://{bound}/"), "the manager runs");
-
+    let given = cluster_file.as_deref().map(disk::load).transpose()?;
     let network = NetworkView { image_url, interfaces: interfaces.clone(), ..NetworkView::default() };
-    let core = Core::new(book, trust, token, image_dir, network);
+    let door = Arc::new(Door::new(WorkDir::open(&work_dir)?, given, image_dir, network)?);
+    match passphrase {
+        Some(passphrase) => drop(door.open(None, passphrase).await?),
+        None => tracing::info!("no cluster file is open yet; the page asks for it"),
+    }
+    tracing::info!(page = %format!("http://{bound}/"), "the manager runs");
+    tokio::select! {
+        ended = axum::serve(listener, front::router(Arc::clone(&door), bound)) => ended.map_err(ManagerError::Serve),
+        ended = work(&door, cable, interfaces) => ended,
+    }
+}
+
+/// All that goes on once the cluster file is open.
+async fn work(door: &Door, cable: Option<Cable>, interfaces: Vec<String>) -> Result<(), ManagerError> {
+    let core = door.opened().await;
     let mut parts = JoinSet::new();
     start(&core, &mut parts, cable, interfaces);
-    let serve = axum::serve(listener, api::router(Arc::clone(&core), bound));
-    tokio::select! {
-        ended = serve => ended.map_err(ManagerError::Serve),
-        Some(ended) = parts.join_next() => ended.map_err(ManagerError::from),
+    match parts.join_next().await {
+        Some(ended) => ended.map_err(ManagerError::from),
+        None => Ok(()),
     }
 }
 

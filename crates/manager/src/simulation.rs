@@ -69,10 +69,11 @@ impl Lab {
     pub fn start(folder: &Path, work: &str) -> Self {
         let work = WorkDir::open(&folder.join(work)).unwrap();
         let token = work.token().unwrap();
-        let book = open::book(&folder.join("home.cairn"), passphrase(), work).unwrap();
+        let given = disk::load(&folder.join("home.cairn")).unwrap();
+        let book = open::book(Some(&given), passphrase(), Arc::new(work)).unwrap();
         let trust = open::trust(&book.file()).unwrap();
         let network = NetworkView { image_url: Some("http://127.0.0.1:1".into()), ..NetworkView::default() };
-        let core = Core::new(book, trust, token, folder.join("image"), network);
+        let core = Core::new(book, trust, token, Arc::default(), folder.join("image"), network);
         Self { show: tokio::spawn(run::show(Arc::clone(&core))), core }
     }
 

@@ -8,6 +8,7 @@ use crate::etcd::EtcdView;
 use crate::health;
 use crate::jobs::Jobs;
 use crate::journal::Journal;
+use crate::keep;
 use crate::network::{CableView, NetworkView};
 use crate::registry::{Machine, Registry};
 use cairn_model::cluster::{Cluster, Node};
@@ -22,6 +23,8 @@ pub struct View<'a> {
     pub jobs: &'a Jobs,
     pub etcd: &'a EtcdView,
     pub network: &'a NetworkView,
+    /// The owner was asked to store the cluster file since the manager started.
+    pub reminded: bool,
     pub now: Instant,
 }
 
@@ -37,6 +40,8 @@ pub fn status(view: &View<'_>, journal: &Journal) -> Status {
             name: cluster.name.to_string(),
             generation: cluster.generation,
             manager_address: Some(cluster.manager_address()),
+            stored: journal.stored,
+            ask_to_store: keep::asks(cluster.generation, journal.stored, view.reminded),
         },
         nodes,
         machines,

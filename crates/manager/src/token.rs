@@ -45,7 +45,7 @@ impl Token {
         Ok(Self(Secret::new(hex::encode(*bytes))))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         (text.len() == 64 && text.chars().all(|c| c.is_ascii_hexdigit()))
             .then(|| Self(Secret::new(text.to_owned())))

@@ -8,6 +8,7 @@ mod actions;
 mod assets;
 mod cluster;
 mod discover;
+mod keep;
 mod login;
 mod media;
 mod network;
@@ -19,6 +20,7 @@ mod preview;
 #[cfg(any(test, feature = "preview"))]
 mod sample;
 mod shell;
+mod start;
 #[cfg(test)]
 mod tests;
 mod ui;
@@ -26,11 +28,25 @@ mod visitor;
 mod words;
 
 use crate::api::Shared;
+use crate::front::Front;
 use axum::Router;
 use axum::routing::{get, post};
 
 #[cfg(feature = "preview")]
 pub use preview::router as preview;
+
+/// What is there before a cluster file is open.
+pub fn front_router() -> Router<Front> {
+    Router::new()
+        .route("/start", get(start::form))
+        .route("/start/open", post(start::open))
+        .route("/start/new", post(start::create))
+        .merge(assets())
+}
+
+fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new().route("/assets/{name}", get(assets::get))
+}
 
 pub fn router() -> Router<Shared> {
     Router::new()
@@ -47,5 +63,8 @@ pub fn router() -> Router<Shared> {
         .route("/login", get(login::form).post(login::log_in))
         .route("/logout", post(login::log_out))
         .route("/cluster-file", get(actions::cluster_file))
-        .route("/assets/{name}", get(assets::get))
+        .route("/keep", get(keep::page).post(keep::confirm))
+        .route("/keep/later", post(keep::later))
+        .route("/keep/import/{program}", post(keep::import))
+        .merge(assets())
 }

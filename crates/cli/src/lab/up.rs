@@ -236,7 +236,7 @@ fn approve(lab: &Lab, client: &Client, machine: &MachineStatus, board: &Board) -
 fn explain(paths: &Paths) -> Result<()> {
     let url = std::fs::read_to_string(paths.url())?;
     println!("\nThe page:      {}", url.trim());
-    println!("Its token:     cat {}", paths.token().display());
+    println!("Its password:  cat {}", paths.passphrase().display());
     println!("How it is:     cairn lab status");
     println!("Look inside:   cairn lab exec etcd-1 -- systemctl status cairn-etcd");
     println!("A console:     cairn lab console etcd-1");

@@ -32,7 +32,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str
 }
 
 /// A request of another page carries that page's origin; a browser always says one for what changes things.
-fn is_own_origin(headers: &HeaderMap, method: &Method) -> bool {
+pub fn is_own_origin(headers: &HeaderMap, method: &Method) -> bool {
     let own = text(headers, &header::HOST).map(|host| format!("http://{host}"));
     match text(headers, &header::ORIGIN) {
         Some(origin) => own.as_deref() == Some(origin),
@@ -41,9 +41,9 @@ fn is_own_origin(headers: &HeaderMap, method: &Method) -> bool {
 }
 
 /// Refuses what is not addressed to this server, whatever it asks for.
-pub async fn own_host_only(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+pub async fn own_host_only(State(bound): State<SocketAddr>, request: Request, next: Next) -> Response {
     match text(request.headers(), &header::HOST) {
-        Some(host) if is_own_host(host, shared.bound) => next.run(request).await,
+        Some(host) if is_own_host(host, bound) => next.run(request).await,
         _ => {
             let words = "this request is addressed to another host than this manager; use the address that it listens on";
             Problem::new(StatusCode::MISDIRECTED_REQUEST, "foreign-host", words).into_response()

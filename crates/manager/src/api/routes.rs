@@ -13,17 +13,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// No request of ours comes near this.
-const MOST_BODY: usize = 64 * 1024;
+pub const MOST_BODY: usize = 64 * 1024;
 
 #[derive(Clone)]
 pub struct Shared {
     pub core: Arc<Core>,
-    /// Where the manager listens.
-    pub bound: SocketAddr,
 }
 
 pub fn router(core: Arc<Core>, bound: SocketAddr) -> Router {
-    let shared = Shared { core, bound };
     Router::new()
         .route("/api/v1/status", get(status))
         .route("/api/v1/events", get(events::events))
@@ -38,11 +35,10 @@ pub fn router(core: Arc<Core>, bound: SocketAddr) -> Router {
         .route("/api/v1/nodes/{name}/poweroff", post(nodes::power_off))
         .route("/api/v1/nodes/{name}/units", get(logs::units))
         .route("/api/v1/nodes/{name}/logs", get(logs::logs))
-        .route("/healthz", get(|| async { "ok\n" }))
         .merge(web::router())
         .layer(DefaultBodyLimit::max(MOST_BODY))
-        .layer(from_fn_with_state(shared.clone(), auth::own_host_only))
-        .with_state(shared)
+        .layer(from_fn_with_state(bound, auth::own_host_only))
+        .with_state(Shared { core })
 }
 
 async fn status(_: Session, State(shared): State<Shared>) -> impl IntoResponse {

@@ -10,6 +10,7 @@ use cairn_model::cluster::Role;
 use cairn_model::inventory::Inventory;
 use cairn_model::log::{LogEntry, Unit};
 use cairn_model::phase::{Condition, Phase};
+use cairn_model::secret::Secret;
 use cairn_workflow::{Event, Row};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
@@ -36,6 +37,12 @@ pub struct ClusterStatus {
     pub generation: u64,
     /// The manager's fixed address.
     pub manager_address: Option<Ipv4Addr>,
+    /// The newest generation that the owner is known to have stored.
+    #[serde(default)]
+    pub stored: Option<u64>,
+    /// The owner should be asked to store the cluster file now.
+    #[serde(default)]
+    pub ask_to_store: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +128,47 @@ pub struct NetworkStatus {
     pub message: String,
     /// Why the manager's cluster address is not where it should be.
     pub address_error: Option<String>,
+}
+
+/// `GET /api/v1/open`: whether a cluster file is open. Anyone may ask.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenState {
+    pub open: bool,
+    /// The cluster for which only the passphrase is missing, or which is open.
+    pub cluster: Option<String>,
+    pub generation: Option<u64>,
+}
+
+/// `POST /api/v1/open`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenRequest {
+    /// The sealed text; without it the manager opens what it has.
+    #[serde(default)]
+    pub file: Option<String>,
+    pub passphrase: Secret,
+}
+
+/// `POST /api/v1/new`: makes a cluster and opens it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewRequest {
+    pub name: String,
+    /// One is made when left out.
+    #[serde(default)]
+    pub passphrase: Option<Secret>,
+}
+
+/// What belongs into the owner's password manager, in one entry.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NewResponse {
+    /// Its password.
+    pub passphrase: Secret,
+    /// Its note.
+    pub file: String,
+    pub characters: usize,
+    /// Before the note would be too long for a password manager.
+    pub left: usize,
 }
 
 /// `POST /api/v1/machines/{id}/approve`.

@@ -1,50 +1,60 @@
-//! Logging in: the session token for a cookie.
+//! Logging in: the cluster's passphrase for a cookie.
 
 use super::shell;
-use super::ui::{Tone, notice};
-use crate::api::{SESSION_COOKIE, Session, Shared};
+use super::ui::{password, refused};
+use crate::api::{SESSION_COOKIE, Session, Shared, is_own_origin};
+use crate::token::Token;
 use axum::Form;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use cairn_model::secret::Secret;
+use cairn_vault::file::Passphrase;
 use maud::html;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
 pub struct Login {
-    token: Secret,
+    passphrase: Secret,
 }
 
-fn page(status: StatusCode, error: Option<&str>) -> Response {
+pub fn session_cookie(token: &Token) -> String {
+    format!("{SESSION_COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", token.cookie())
+}
+
+pub fn page(cluster: &str, status: StatusCode, error: Option<&str>) -> Response {
     let content = html! {
         h1 { "Log in" }
-        p.quiet { "This page can change the cluster, so it asks for the session token. It stands in the file "
-            code { "token" } " in the manager's working directory; "
-            code { "cairn lab env" } " shows where that is in the lab." }
-        @if let Some(error) = error { (notice(Tone::Failed, html! { span role="alert" { (error) } })) }
+        p.quiet { "The cluster " strong { (cluster) } " is open. Its passphrase lets you in." }
+        (refused(error))
         form.stack method="post" action="/login" {
-            div.field {
-                label for="token" { "Session token" }
-                input #token type="password" name="token" autocomplete="current-password" required autofocus;
-            }
+            (password("passphrase", "passphrase", "Passphrase", "current-password"))
             button type="submit" { "Log in" }
         }
     };
     shell::narrow(status, "Log in", &content)
 }
 
-pub async fn form() -> Response {
-    page(StatusCode::OK, None)
+fn name(shared: &Shared) -> String {
+    shared.core.book.file().cluster().name.to_string()
 }
 
-pub async fn log_in(State(shared): State<Shared>, Form(login): Form<Login>) -> Response {
-    let token = &shared.core.token;
-    if !token.is(login.token.expose()) {
-        return page(StatusCode::UNAUTHORIZED, Some("This is not the manager's session token."));
+pub async fn form(State(shared): State<Shared>) -> Response {
+    page(&name(&shared), StatusCode::OK, None)
+}
+
+pub async fn log_in(State(shared): State<Shared>, headers: HeaderMap, Form(login): Form<Login>) -> Response {
+    let core = &shared.core;
+    if headers.contains_key(header::ORIGIN) && !is_own_origin(&headers, &Method::POST) {
+        return page(&name(&shared), StatusCode::FORBIDDEN, Some("Another site's page sent this."));
     }
-    let cookie = format!("{SESSION_COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", token.cookie());
-    ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
+    let given = Passphrase::new(login.passphrase.expose());
+    let right = async { given.is_ok_and(|given| core.book.is_passphrase(&given)) };
+    if !core.patience.attempt(right, |right| !right).await {
+        let words = "This is not the cluster's passphrase. It is the password of the entry whose note is the cluster file.";
+        return page(&name(&shared), StatusCode::FORBIDDEN, Some(words));
+    }
+    ([(header::SET_COOKIE, session_cookie(&core.token))], Redirect::to("/")).into_response()
 }
 
 pub async fn log_out(_: Session) -> Response {

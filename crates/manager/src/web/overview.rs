@@ -19,6 +19,7 @@ pub fn content(status: &Status) -> Markup {
                 ul.findings { @for reason in &status.unhealthy_because { li { (mark(Tone::Attention)) span { (reason) } } } }
             }
         }
+        (keep(status))
         (going_on(status))
         (question(status))
         @if status.nodes.iter().any(|node| node.enrolled) {
@@ -26,6 +27,25 @@ pub fn content(status: &Status) -> Markup {
                 h2 #nodes { "Nodes" }
                 (cluster::strip(&status.nodes))
             }
+        }
+    }
+}
+
+/// The cluster file has changed since the owner stored it.
+fn keep(status: &Status) -> Markup {
+    let cluster = &status.cluster;
+    let words = match cluster.stored {
+        None => {
+            "Store the cluster file in your password manager: it is the way back to everything.".to_owned()
+        }
+        Some(stored) => format!(
+            "The cluster file has changed: it is generation {}, and you have stored {stored}. The old one still works as long as a node is there.",
+            cluster.generation
+        ),
+    };
+    html! {
+        @if cluster.ask_to_store {
+            (ui::notice(Tone::Attention, html! { p { (words) } p { a href="/keep" { "Store it" } } }))
         }
     }
 }

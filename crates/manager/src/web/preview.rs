@@ -63,7 +63,7 @@ async fn page(headers: HeaderMap, place: Option<Path<String>>) -> Response {
         ("media", _) => (Place::Media, "Media", media::content(status)),
         ("cluster", _) => (Place::Cluster, "Cluster", cluster::content(status)),
         ("network", _) => (Place::Network, "Network", network::content(status, &sample::wire())),
-        ("login", _) => return super::login::form().await,
+        ("login", _) => return super::login::page("home", StatusCode::OK, None),
         (name, Some(found)) => (Place::Cluster, name, node::content(found)),
         _ => {
             let words = "There is no such page among the samples.".to_owned();

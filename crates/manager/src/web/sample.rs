@@ -130,7 +130,13 @@ fn etcd(members: &[(&str, Option<&str>)]) -> EtcdStatus {
 fn cluster(nodes: Vec<NodeStatus>, machines: Vec<MachineStatus>, etcd: EtcdStatus) -> Status {
     let unhealthy_because = crate::health::missing(&nodes, &etcd);
     Status {
-        cluster: ClusterStatus { name: "home".into(), generation: 7, manager_address: None },
+        cluster: ClusterStatus {
+            name: "home".into(),
+            generation: 7,
+            stored: Some(5),
+            ask_to_store: true,
+            manager_address: None,
+        },
         nodes,
         machines,
         etcd,

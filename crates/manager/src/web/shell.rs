@@ -137,7 +137,7 @@ impl Page<'_> {
                     }
                 }
                 div.side-end {
-                    a href="/cluster-file" { "Cluster file " span.quiet { "generation " (cluster.generation) } }
+                    a href="/keep" { "Cluster file " span.quiet { "generation " (cluster.generation) } }
                     form method="post" action="/logout" { button.link type="submit" { "Log out" } }
                 }
             }

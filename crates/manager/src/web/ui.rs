@@ -10,8 +10,8 @@ mod steps;
 
 pub use confirm::confirm;
 pub use copy::copy_button;
-pub use field::{Choice, select, tick};
+pub use field::{Choice, password, pasted, select, tick};
 pub use icon::{Icon, icon};
 pub use mark::{Tone, mark, state};
-pub use notice::{empty, notice};
+pub use notice::{empty, notice, refused};
 pub use steps::{job, meter};

@@ -58,3 +58,23 @@ document.addEventListener("click", async (event) => {
   }
   setTimeout(() => { word.textContent = button.dataset.word; }, 2500);
 });
+
+// A picked or dropped file is read here into the field beside it; it is text and small, so nothing is uploaded.
+async function readInto(field, file) {
+  if (file === undefined) return;
+  field.value = file.size > 65536 ? "" : await file.text();
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+document.addEventListener("change", (event) => {
+  const field = document.getElementById(event.target.dataset.into ?? "");
+  if (field !== null) readInto(field, event.target.files[0]);
+});
+document.addEventListener("dragover", (event) => {
+  if (document.querySelector("[data-into]") !== null) event.preventDefault();
+});
+document.addEventListener("drop", (event) => {
+  const picker = document.querySelector("[data-into]");
+  if (picker === null) return;
+  event.preventDefault();
+  readInto(document.getElementById(picker.dataset.into), event.dataTransfer.files[0]);
+});

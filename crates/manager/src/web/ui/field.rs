@@ -28,3 +28,23 @@ pub fn tick(id: &str, name: &str, value: &str, sentence: &Markup) -> Markup {
         label.tick for=(id) { input id=(id) type="checkbox" name=(name) value=(value); span { (sentence) } }
     }
 }
+
+/// A secret, which the browser offers to fill in or to keep as `autocomplete` says.
+pub fn password(id: &str, name: &str, label: &str, autocomplete: &str) -> Markup {
+    html! {
+        div.field {
+            label for=(id) { (label) }
+            input id=(id) type="password" name=(name) autocomplete=(autocomplete) required;
+        }
+    }
+}
+
+/// Text of several lines that is pasted, not written.
+pub fn pasted(id: &str, name: &str, label: &str, rows: u8) -> Markup {
+    html! {
+        div.field {
+            label for=(id) { (label) }
+            textarea.mono id=(id) name=(name) rows=(rows) required spellcheck="false" autocomplete="off" {}
+        }
+    }
+}

@@ -11,3 +11,10 @@ pub fn notice(tone: Tone, words: impl Render) -> Markup {
 pub fn empty(title: &str, words: impl Render) -> Markup {
     html! { div.empty { (mark(Tone::Off)) h3 { (title) } p { (words) } } }
 }
+
+/// Why what was sent was not done.
+pub fn refused(reason: Option<&str>) -> Markup {
+    html! {
+        @if let Some(reason) = reason { (notice(Tone::Failed, html! { span role="alert" { (reason) } })) }
+    }
+}

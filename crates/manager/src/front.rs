@@ -1,0 +1,175 @@
+//! The way in: what can be asked before a cluster file is open, and the way to everything else once one is.
+
+use crate::api::{self, NewRequest, NewResponse, OpenRequest, OpenState, Problem, is_own_origin};
+use crate::core::Core;
+use crate::door::Door;
+use crate::options::ManagerError;
+use crate::web;
+use axum::body::Body;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use cairn_model::cluster::Name;
+use cairn_vault::file::{OpenError, Passphrase, Sealed};
+use cairn_workflow::log::chain;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use tower::ServiceExt as _;
+
+#[derive(Clone)]
+pub struct Front {
+    pub door: Arc<Door>,
+    pub bound: SocketAddr,
+    /// Everything behind the door, made when it has opened.
+    inside: Arc<OnceLock<Router>>,
+}
+
+pub fn router(door: Arc<Door>, bound: SocketAddr) -> Router {
+    let front = Front { door, bound, inside: Arc::default() };
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/api/v1/open", get(state).post(open))
+        .route("/api/v1/new", post(create))
+        .merge(web::front_router())
+        .route_layer(DefaultBodyLimit::max(api::MOST_BODY))
+        .route_layer(from_fn_with_state(bound, api::own_host_only))
+        .fallback(inside)
+        .with_state(front)
+}
+
+async fn inside(State(front): State<Front>, request: Request<Body>) -> Response {
+    if let Some(core) = front.door.core() {
+        let router = front.inside.get_or_init(|| api::router(core, front.bound)).clone();
+        return router.oneshot(request).await.into_response();
+    }
+    if request.uri().path().starts_with("/api/") {
+        let words = "no cluster file is open; open one on the page, or start the manager with one";
+        return Problem::new(StatusCode::CONFLICT, "closed", words).into_response();
+    }
+    Redirect::to("/start").into_response()
+}
+
+impl Front {
+    /// Before there is a session: the origin has to be ours, and who comes over a network has to show the token.
+    fn admit(&self, headers: &HeaderMap, token: Option<&str>) -> Result<(), Problem> {
+        if headers.contains_key(header::ORIGIN) && !is_own_origin(headers, &Method::POST) {
+            let words = "another site's page sent this request; open the manager's own page";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", words));
+        }
+        let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = token.or_else(|| bearer?.strip_prefix("Bearer "));
+        if self.bound.ip().is_loopback() || token.is_some_and(|token| self.door.token.is(token)) {
+            return Ok(());
+        }
+        let words = "this manager listens on the network, where anyone could be first; give the session token, which stands in the file 'token' of its working directory";
+        Err(Problem::new(StatusCode::UNAUTHORIZED, "no-token", words))
+    }
+
+    pub fn open_state(&self) -> Result<OpenState, ManagerError> {
+        let open = self.door.core().is_some();
+        let known = self.door.known()?;
+        Ok(OpenState {
+            open,
+            cluster: known.as_ref().map(|sealed| sealed.cluster().to_string()),
+            generation: known.as_ref().map(Sealed::generation),
+        })
+    }
+
+    /// The passphrase is proof enough, from wherever it comes.
+    pub async fn open(&self, headers: &HeaderMap, request: OpenRequest) -> Result<Arc<Core>, Problem> {
+        let loopback = Self { bound: SocketAddr::from(([127, 0, 0, 1], 0)), ..self.clone() };
+        loopback.admit(headers, None)?;
+        let OpenRequest { file, passphrase } = request;
+        let text = file.filter(|text| !text.trim().is_empty());
+        let given = text.map(|text| Sealed::parse(&text)).transpose();
+        let given = given.map_err(|error| ManagerError::Open("the cluster file".to_owned(), error))?;
+        Ok(self.door.open(given, parse_passphrase(passphrase.expose())?).await?)
+    }
+
+    pub async fn create(
+        &self,
+        headers: &HeaderMap,
+        token: Option<&str>,
+        request: NewRequest,
+    ) -> Result<(Arc<Core>, NewResponse), Problem> {
+        self.admit(headers, token)?;
+        let NewRequest { name, passphrase } = request;
+        let name: Name = name.trim().parse().map_err(|error: cairn_model::cluster::NameError| {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-name", error.to_string())
+        })?;
+        let own = passphrase.filter(|text| !text.expose().trim().is_empty());
+        let passphrase = match own {
+            Some(own) => parse_passphrase(own.expose())?,
+            None => Passphrase::generate().map_err(|error| Problem::internal(&error))?,
+        };
+        let core = self.door.create(name, passphrase).await?;
+        let (entry, _) = core.book.entry().await.map_err(|error| Problem::internal(&error))?;
+        let response = NewResponse {
+            passphrase: entry.password().clone(),
+            file: entry.notes().to_owned(),
+            characters: entry.characters(),
+            left: entry.characters_left(),
+        };
+        Ok((core, response))
+    }
+}
+
+fn parse_passphrase(text: &str) -> Result<Passphrase, Problem> {
+    Passphrase::new(text)
+        .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-passphrase", error.to_string()))
+}
+
+impl From<ManagerError> for Problem {
+    fn from(error: ManagerError) -> Self {
+        let (status, kind) = match &error {
+            ManagerError::Open(_, OpenError::WrongPassphrase) => (StatusCode::FORBIDDEN, "wrong-passphrase"),
+            ManagerError::Open(..) | ManagerError::File(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "bad-cluster-file")
+            }
+            ManagerError::NoFile => (StatusCode::UNPROCESSABLE_ENTITY, "no-cluster-file"),
+            ManagerError::Lineage(_) => (StatusCode::CONFLICT, "diverged"),
+            ManagerError::HasCluster(_) => (StatusCode::CONFLICT, "has-cluster"),
+            ManagerError::AlreadyOpen(_) => (StatusCode::CONFLICT, "already-open"),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        };
+        Self::new(status, kind, chain(&error))
+    }
+}
+
+fn body<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
+    // The parser's own words may quote what was sent, and a passphrase may be in it.
+    body.map(|Json(request)| request).map_err(|_| {
+        let words = "the body is not the JSON object that this request takes; see the API's description";
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-request", words)
+    })
+}
+
+async fn state(State(front): State<Front>) -> Result<Json<OpenState>, Problem> {
+    Ok(Json(front.open_state()?))
+}
+
+async fn open(
+    State(front): State<Front>,
+    headers: HeaderMap,
+    request: Result<Json<OpenRequest>, JsonRejection>,
+) -> Result<Json<OpenState>, Problem> {
+    front.open(&headers, body(request)?).await?;
+    Ok(Json(front.open_state()?))
+}
+
+async fn create(
+    State(front): State<Front>,
+    headers: HeaderMap,
+    request: Result<Json<NewRequest>, JsonRejection>,
+) -> Result<impl IntoResponse, Problem> {
+    let (_, response) = front.create(&headers, None, body(request)?).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(response)))
+}
+
+#[cfg(test)]
+#[path = "front_tests.rs"]
+mod tests;

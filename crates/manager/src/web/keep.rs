@@ -1,0 +1,141 @@
+//! What the owner keeps: passphrase and sealed text as one entry of a password manager, pasted back once.
+
+use super::shell;
+use super::ui::{copy_button, password, pasted, refused};
+use crate::api::{Problem, Session, Shared};
+use crate::keep;
+use axum::Form;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use cairn_model::secret::Secret;
+use cairn_vault::file::{Entry, Passphrase, Strength};
+use cairn_workflow::log::chain;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub struct PastedBack {
+    file: String,
+    #[serde(default = "none")]
+    passphrase: Secret,
+}
+
+fn none() -> Secret {
+    Secret::new(String::new())
+}
+
+pub async fn page(_: Session, State(shared): State<Shared>) -> Response {
+    show(&shared, StatusCode::OK, None).await
+}
+
+pub async fn confirm(_: Session, State(shared): State<Shared>, Form(form): Form<PastedBack>) -> Response {
+    let PastedBack { file, passphrase } = form;
+    match keep::confirm(&shared.core, &passphrase, &file).await {
+        Ok(()) => Redirect::to("/").into_response(),
+        Err(error) => show(&shared, StatusCode::UNPROCESSABLE_ENTITY, Some(&chain(&error))).await,
+    }
+}
+
+pub async fn later(_: Session, State(shared): State<Shared>) -> Response {
+    shared.core.reminded();
+    Redirect::to("/").into_response()
+}
+
+/// The entry as a file that the password manager imports.
+pub async fn import(_: Session, State(shared): State<Shared>, Path(program): Path<String>) -> Response {
+    let made = async {
+        let (entry, _) = shared.core.book.entry().await.map_err(|error| Problem::internal(&error))?;
+        let (text, name) = match program.as_str() {
+            "bitwarden" => (entry.bitwarden(), "cairn-bitwarden.json"),
+            "keepassxc" => (entry.keepass(), "cairn-keepassxc.xml"),
+            _ => {
+                return Err(Problem::new(
+                    StatusCode::NOT_FOUND,
+                    "no-such-program",
+                    "there is no import file for this",
+                ));
+            }
+        };
+        Ok((text.map_err(|error| Problem::internal(&error))?, name))
+    };
+    match made.await {
+        Ok((text, name)) => {
+            let disposition = format!("attachment; filename=\"{name}\"");
+            let headers = [
+                (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+                (header::CONTENT_DISPOSITION, disposition),
+                (header::CACHE_CONTROL, "no-store".to_owned()),
+            ];
+            (headers, text.expose().to_owned()).into_response()
+        }
+        Err(problem) => shell::problem(problem.code(), &[problem.detail], "/keep"),
+    }
+}
+
+async fn show(shared: &Shared, status: StatusCode, error: Option<&str>) -> Response {
+    let book = &shared.core.book;
+    match book.entry().await {
+        Ok((entry, _)) => {
+            // Once it is stored, nobody who comes to an open page reads the passphrase any more.
+            let first = book.journal(|journal| journal.stored.is_none());
+            shell::narrow(status, "Keep the cluster file", &content(&entry, first, error))
+        }
+        Err(error) => shell::problem(StatusCode::INTERNAL_SERVER_ERROR, &[chain(&error)], "/"),
+    }
+}
+
+fn content(entry: &Entry, first: bool, error: Option<&str>) -> Markup {
+    html! {
+        h1 { "Keep your cluster file" }
+        (refused(error))
+        p { "Passphrase and file are the way back to everything: the configuration and every secret. Make "
+            strong { "one entry" } " in your password manager. Nobody can recover a lost passphrase." }
+        section.card aria-labelledby="entry" {
+            h2 #entry { "The entry " strong { (entry.title()) } }
+            @if first {
+                p.label { "Password" }
+                p.copyable { code #password { (entry.password().expose()) } (copy_button("password", "Copy")) }
+                (strength(entry))
+            } @else {
+                p.quiet { "Its password is the passphrase that you have stored. It is not shown again." }
+            }
+            p.label { "Note " span.quiet { "· " (entry.characters()) " characters, " (entry.characters_left()) " left" } }
+            pre.note-text #note tabindex="0" { (entry.notes()) }
+            p.row {
+                (copy_button("note", "Copy the note"))
+                a.button.plain href="/cluster-file" download="cluster.cairn" { "Download it" }
+            }
+            @if first { (imports()) }
+        }
+        section.card aria-labelledby="back" {
+            h2 #back { "Paste it back once" }
+            p.quiet { "From the password manager, not from here: so you know that it kept everything." }
+            form.stack method="post" action="/keep" {
+                @if first { (password("back-passphrase", "passphrase", "Password of the entry", "off")) }
+                (pasted("back-file", "file", "Note of the entry", 4))
+                button type="submit" { "I have stored it" }
+            }
+            form method="post" action="/keep/later" { button.link type="submit" { "Later" } }
+        }
+    }
+}
+
+/// Of the passphrase: the longest that guessing would take with what an attacker may have.
+fn strength(entry: &Entry) -> Markup {
+    let words = Passphrase::new(entry.password().expose()).map(|it| Strength::of(&it, &[]).sentence());
+    html! { @if let Ok(words) = words { p.quiet { (words) } } }
+}
+
+fn imports() -> Markup {
+    html! {
+        details.more {
+            summary { "Import it instead" }
+            p.quiet { "An import file holds both in the clear: delete it once it is imported." }
+            div.row {
+                form method="post" action="/keep/import/bitwarden" { button.plain type="submit" { "For Bitwarden" } }
+                form method="post" action="/keep/import/keepassxc" { button.plain type="submit" { "For KeePassXC" } }
+            }
+        }
+    }
+}
