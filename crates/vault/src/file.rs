@@ -28,7 +28,7 @@ pub use self::envelope::FORMAT;
 #[cfg(fuzzing)]
 pub use self::envelope::resign;
 pub use self::passphrase::{Passphrase, PassphraseError};
-pub use self::sealed::{OpenError, SealError, Sealed};
+pub use self::sealed::{MOST_BYTES, OpenError, SealError, Sealed};
 pub use self::strength::{Strength, Verdict};
 use crate::derive::public;
 use crate::keyring::Keyring;

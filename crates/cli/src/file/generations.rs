@@ -95,6 +95,9 @@ impl Report {
                 }
             }
             match newest {
+                Newest::Proven { .. } if generations.len() == 1 => {
+                    writeln!(out, "  There is no other generation here to compare it with.")?;
+                }
                 Newest::Proven { hash } => writeln!(out, "  {hash} is the newest; all others lead to it.")?,
                 Newest::Likely { hash } => writeln!(
                     out,

@@ -53,9 +53,6 @@ impl Cluster {
         if wanted.parent != self.parent {
             return Err(HandEditError::Counted("parent"));
         }
-        if wanted.next_number < self.next_number {
-            return Err(HandEditError::Counted("next_number"));
-        }
         if wanted.epochs != self.epochs {
             return Err(HandEditError::Epochs);
         }
@@ -71,7 +68,11 @@ impl Cluster {
             self.accept(node)?;
         }
         let highest = wanted.nodes.iter().map(|node| node.number).max().unwrap_or_default();
-        wanted.next_number = wanted.next_number.max(highest.saturating_add(1));
+        let next = self.next_number.max(highest.saturating_add(1));
+        if ![self.next_number, next].contains(&wanted.next_number) {
+            return Err(HandEditError::Counted("next_number"));
+        }
+        wanted.next_number = next;
         wanted.check()?;
         Ok(wanted)
     }
@@ -145,10 +146,11 @@ mod tests {
     fn what_only_counts_or_would_not_be_followed_is_refused() {
         type Change = fn(&mut Cluster);
         let etcd = || name("etcd-1");
-        let cases: [(Change, HandEditError); 9] = [
+        let cases: [(Change, HandEditError); 10] = [
             (|it| it.generation = 7, HandEditError::Counted("generation")),
             (|it| it.parent = Some("x".into()), HandEditError::Counted("parent")),
             (|it| it.next_number = 11, HandEditError::Counted("next_number")),
+            (|it| it.next_number = 20, HandEditError::Counted("next_number")),
             (|it| it.epochs = it.epochs.clone().rotated(SecretClass::Luks), HandEditError::Epochs),
             (|it| it.name = name("other"), HandEditError::Fixed("name")),
             (|it| it.network = Network::choose(&[99; 32]), HandEditError::Fixed("network")),

@@ -10,8 +10,9 @@ use super::envelope::{self, Envelope};
 use super::header::{self, MOST_WORK, WORK_FACTOR};
 use super::{MOST_CHARACTERS, Passphrase};
 
-/// The largest text that is looked at: a file of 7,000 characters with much white space around its lines.
-pub(super) const MOST_BYTES: usize = 64 * 1024;
+/// The largest text that is looked at, in bytes: a file of 7,000 characters with much white space around its
+/// lines. A server need not take more.
+pub const MOST_BYTES: usize = 64 * 1024;
 
 /// A text that is undamaged as far as can be told without its passphrase.
 #[derive(Clone, PartialEq, Eq)]

@@ -85,9 +85,14 @@ impl Strength {
             Verdict::Fair => "fair",
             Verdict::Strong => "strong",
         };
-        format!(
-            "This passphrase is {verdict}: whoever has the file needs {one_machine} to guess it on one strong computer, and {thousand_machines} on a thousand."
-        )
+        match one_machine == thousand_machines {
+            true => format!(
+                "This passphrase is {verdict}: to guess it whoever has the file needs {one_machine}, on one strong computer or a thousand."
+            ),
+            false => format!(
+                "This passphrase is {verdict}: to guess it whoever has the file needs {one_machine} on one strong computer, and {thousand_machines} on a thousand."
+            ),
+        }
     }
 }
 
