@@ -11,7 +11,7 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 /// More than anybody types.
-const MOST_BYTES: u64 = 4_096;
+const MOST_BYTES: usize = 4_096;
 
 /// Where the passphrase of a cluster file comes from; the terminal when nothing is given.
 #[derive(Clone, Debug, Args)]
@@ -137,10 +137,14 @@ fn given(file: Option<&Path>, descriptor: Option<u32>) -> Result<Option<Passphra
 
 fn read(path: &Path, what: &str) -> Result<Passphrase> {
     // never moved while it grows, so that nothing of it stays behind
-    let mut text = Zeroizing::new(String::with_capacity(8_192));
+    let mut text = Zeroizing::new(String::with_capacity(2 * MOST_BYTES));
+    let most = u64::try_from(MOST_BYTES).unwrap_or(u64::MAX).saturating_add(1);
     File::open(path)
-        .and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text))
+        .and_then(|file| file.take(most).read_to_string(&mut text))
         .with_context(|| format!("{what} could not be read"))?;
+    if text.len() > MOST_BYTES {
+        bail!("{what} is too long to be a passphrase");
+    }
     if text.trim().lines().count() > 1 {
         bail!("{what} has more than one line; a passphrase is one");
     }

@@ -6,7 +6,7 @@ use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::scratch::Scratch;
+use super::scratch::{self, Scratch};
 use super::{FileArguments, Opened};
 use anyhow::{Context as _, Result, anyhow, bail};
 use cairn_vault::file::{self, ClusterFile};
@@ -79,8 +79,9 @@ pub(super) fn run(arguments: &EditArguments, owner: &mut Owner, out: &mut impl W
     let opened = file.open()?;
     let own = opened.file.text()?;
     let begin = match from {
-        Some(path) => std::fs::read_to_string(path)
-            .with_context(|| format!("the text {} could not be read", path.display()))?,
+        Some(path) => {
+            scratch::read(path).with_context(|| format!("the text {} could not be read", path.display()))?
+        }
         None => own.clone(),
     };
     let scratch = Scratch::new(&format!("{}.toml", opened.file.cluster().name), &begin)?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::exit;
 use crate::passphrase::{self, PassphraseArguments};
-use cairn_vault::file::lineage::{self, Copy, Generation, Lineage, Newest};
+use cairn_vault::file::lineage::{self, FileCopy, Generation, Lineage, Newest};
 use cairn_vault::file::{ClusterFile, OpenError, Passphrase, disk};
 use clap::Args;
 use serde::Serialize;
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &GenerationsArguments, out: &mut impl Write) -> any
     for path in files {
         let label = path.display().to_string();
         match open(path, &mut known, asks) {
-            Ok(file) => copies.push(Copy::of(label, &file)),
+            Ok(file) => copies.push(FileCopy::of(label, &file)),
             Err(error) => not_opened.push(NotOpened { file: label, why: format!("{error:#}") }),
         }
     }

@@ -53,11 +53,7 @@ impl Scratch {
     /// # Errors
     /// When the editor removed it, or left no text.
     pub(super) fn read(&self) -> Result<String> {
-        let mut text = String::new();
-        File::open(&self.path)
-            .and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text))
-            .context("what the editor left could not be read")?;
-        Ok(text)
+        read(&self.path).context("what the editor left could not be read")
     }
 
     /// Leaves the text where it is.
@@ -66,6 +62,13 @@ impl Scratch {
         let _ = folder.keep();
         path
     }
+}
+
+/// A text for an editor, and no more of it than one could have.
+pub(super) fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MOST_BYTES).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn is_in_memory(place: &Path) -> bool {

@@ -193,7 +193,7 @@ fn a_passphrase_comes_from_an_open_file_descriptor_too_and_from_one_place_only()
     assert!(desk.error("open @file --passphrase-fd 4711").contains("4711 could not be read"));
     let both = desk.error("open @file --passphrase-fd 3 --passphrase-file @pass");
     assert!(both.contains("cannot be used with"), "{both}");
-    assert!(desk.error("open @file --passphrase-file /dev/zero").contains("passphrase"));
+    assert!(desk.error("open @file --passphrase-file /dev/zero").contains("too long"));
 }
 
 #[test]
@@ -208,10 +208,20 @@ fn an_edit_shows_what_changes_and_is_sealed_as_the_next_generation_of_the_same_s
     assert_eq!(next.keyring().k3s_token(), made().0.keyring().k3s_token());
 }
 
+/// Where an error says that the edited text was kept.
+fn kept(error: &str) -> PathBuf {
+    PathBuf::from(error.split("--from ").nth(1).unwrap().split(": ").next().unwrap())
+}
+
+fn forget(kept: &Path) {
+    std::fs::remove_dir_all(kept.parent().unwrap()).unwrap();
+}
+
 #[test]
 fn an_edit_that_can_not_be_sealed_is_explained_and_neither_file_nor_text_is_lost() {
     let desk = Desk::with_file();
     let before = desk.read("file");
+    let mut last = String::new();
     for (editor, answer, expected) in [
         ("sed -i s/etcd-2/etcd-1/", None, "there is a node 'etcd-1' already"),
         ("sed -i s/etcd-2/attic/", Some(false), "not sealed, as you said"),
@@ -219,28 +229,32 @@ fn an_edit_that_can_not_be_sealed_is_explained_and_neither_file_nor_text_is_lost
     ] {
         let error = format!("{:#}", desk.edit("", editor, answer).unwrap_err());
         assert!(error.contains(expected), "{error}");
-        let kept = PathBuf::from(error.split("--from ").nth(1).unwrap().split(": ").next().unwrap());
+        let kept = kept(&error);
         let text = std::fs::read_to_string(&kept).unwrap();
         assert!(text.contains("etcd-3") && !text.contains("seed ="), "{text}");
-        std::fs::remove_dir_all(kept.parent().unwrap()).unwrap();
+        last = text;
+        forget(&kept);
     }
     assert_eq!(desk.edit("", "true", None).unwrap(), "Nothing was changed.\n");
     let failed = format!("{:#}", desk.edit("", "false", None).unwrap_err());
     assert!(failed.contains("'false' failed") && !failed.contains("--from"), "{failed}");
     assert_eq!(desk.read("file"), before);
+
+    std::fs::write(desk.path("kept"), last).unwrap();
+    assert!(desk.edit(" --yes --from @kept", "true", None).unwrap().contains("'attic'"));
 }
 
 #[test]
 fn what_somebody_else_changed_meanwhile_is_not_overwritten() {
     let desk = Desk::with_file();
-    let other = desk.path("file").display().to_string();
-    let error = desk.edit(" --yes", &format!("rm {other}; sed -i s/etcd-2/attic/"), None).unwrap_err();
-    assert!(format!("{error:#}").contains("could not be read"), "{error:#}");
-    assert!(!desk.path("file").exists());
-    std::fs::remove_dir_all(
-        PathBuf::from(format!("{error}").split("--from ").nth(1).unwrap()).parent().unwrap(),
-    )
-    .unwrap();
+    let theirs = seal(&made().0.next(|cluster| cluster.with_node(Role::Backup, None)).unwrap());
+    disk::create(&desk.path("theirs"), &theirs).unwrap();
+    let copy = format!("cp {} {}", desk.path("theirs").display(), desk.path("file").display());
+    let error = desk.edit(" --yes", &format!("{copy}; sed -i s/etcd-2/attic/"), None).unwrap_err();
+    let error = format!("{error:#}");
+    assert!(error.contains("changed by somebody else meanwhile"), "{error}");
+    assert_eq!(desk.read("file"), theirs.as_str());
+    forget(&kept(&error));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::ClusterFile;
 
 /// One copy, as far as its descent goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Copy {
+pub struct FileCopy {
     /// What the owner knows it by, such as its path.
     pub label: String,
     /// Which cluster's: [`ClusterFile::lineage_id`].
@@ -22,7 +22,7 @@ pub struct Copy {
     pub parent: Option<String>,
 }
 
-impl Copy {
+impl FileCopy {
     /// The copy that this open file is.
     pub fn of(label: String, file: &ClusterFile) -> Self {
         let cluster = file.cluster();
@@ -77,8 +77,7 @@ pub enum Newest {
         /// Its hash.
         hash: String,
     },
-    /// Two managers changed the cluster apart from each other: these, of the same or different numbers, were
-    /// made from one and went different ways, or their descendants are.
+    /// The cluster was changed twice, apart from each other. Which change goes on is for the owner to say.
     Diverged {
         /// The hashes of the last generation of each way.
         hashes: Vec<String>,
@@ -95,7 +94,7 @@ enum Relation {
 }
 
 /// The copies, by cluster.
-pub fn order(copies: &[Copy]) -> Vec<Lineage> {
+pub fn order(copies: &[FileCopy]) -> Vec<Lineage> {
     let mut ids: Vec<&str> = copies.iter().map(|copy| copy.lineage.as_str()).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -103,7 +102,7 @@ pub fn order(copies: &[Copy]) -> Vec<Lineage> {
     ids.into_iter().map(|id| lineage(&of(id))).collect()
 }
 
-fn lineage(copies: &[&Copy]) -> Lineage {
+fn lineage(copies: &[&FileCopy]) -> Lineage {
     let mut generations: Vec<Generation> = Vec::new();
     for copy in copies {
         match generations.iter_mut().find(|known| known.hash == copy.hash) {
@@ -175,11 +174,11 @@ mod tests {
     use super::*;
 
     /// `2b<1a`: generation 2, hash `2b`, made from `1a`.
-    fn copies(text: &str) -> Vec<Copy> {
+    fn copies(text: &str) -> Vec<FileCopy> {
         let copy = |word: &str| {
             let (hash, parent) =
                 word.split_once('<').map_or((word, None), |(hash, parent)| (hash, Some(parent)));
-            Copy {
+            FileCopy {
                 label: format!("{word}.cairn"),
                 lineage: "id".to_owned(),
                 cluster: "home".to_owned(),
@@ -233,7 +232,7 @@ mod tests {
     #[test]
     fn copies_of_one_generation_are_listed_together_and_clusters_apart() {
         let mut all = copies("1a 2b<1a 1a");
-        all.push(Copy { lineage: "other".to_owned(), ..all[0].clone() });
+        all.push(FileCopy { lineage: "other".to_owned(), ..all[0].clone() });
         let [home, other] = &order(&all)[..] else { panic!() };
         let listed: Vec<_> = home
             .generations
