@@ -25,6 +25,7 @@ pub mod mount_root;
 pub mod network;
 pub mod running;
 pub mod state;
+pub mod vitals;
 pub mod volume;
 
 /// Version of the node image, written by its build.

@@ -3,10 +3,14 @@
 use crate::client::{Client, Connection};
 use crate::exit;
 use anyhow::Result;
-use cairn_manager::api::{NodeStatus, Status};
+use cairn_manager::api::{NodeStatus, NodeVitals, Status};
 use cairn_model::phase::Phase;
+use cairn_model::vitals::ServiceState;
 use std::fmt::Write;
 use std::process::ExitCode;
+
+/// Seconds by which a clock may be off before it is worth a word.
+const CLOCK_OFF: i64 = 60;
 
 /// Arguments of `cairn status`.
 #[derive(Debug, clap::Args)]
@@ -94,6 +98,11 @@ pub fn nodes(status: &Status) -> String {
         for condition in &node.conditions {
             let _ = writeln!(text, "  {:width$}  {}", "", condition.message);
         }
+        for service in node.vitals.iter().flat_map(|vitals| &vitals.told.services) {
+            if service.state == ServiceState::Failed {
+                let _ = writeln!(text, "  {:width$}  {} failed; see `cairn node logs`", "", service.unit);
+            }
+        }
     }
     for machine in &status.machines {
         let code = machine.code.as_deref().map_or_else(String::new, |code| format!("code {code}  "));
@@ -122,8 +131,20 @@ fn facts(node: &NodeStatus) -> String {
             "encrypted, locked".to_owned()
         });
     }
-    if node.memory_used > 0 {
-        facts.push(format!("{} MiB used", node.memory_used / (1024 * 1024)));
+    let mib = |bytes: u64| bytes / (1024 * 1024);
+    match &node.vitals {
+        Some(NodeVitals { told, clock_offset_seconds }) => {
+            facts.push(format!("{} of {} MiB used", mib(told.memory_used), mib(told.memory_total)));
+            if let Some(space) = told.data {
+                facts.push(format!("{:.1} of {:.1} GB free", gigabytes(space.free), gigabytes(space.total)));
+            }
+            if clock_offset_seconds.abs() > CLOCK_OFF {
+                let word = if *clock_offset_seconds > 0 { "ahead" } else { "behind" };
+                facts.push(format!("clock {} s {word}", clock_offset_seconds.abs()));
+            }
+        }
+        None if node.memory_used > 0 => facts.push(format!("{} MiB used", mib(node.memory_used))),
+        None => {}
     }
     facts.join(", ")
 }
@@ -149,6 +170,7 @@ mod tests {
                 unlocked: false,
                 memory_used: 0,
                 agent_resident: 0,
+                vitals: None,
                 version: None,
                 inventory: None,
                 job: None,

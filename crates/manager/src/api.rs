@@ -27,8 +27,8 @@ pub(crate) use routes::{MOST_BODY, Shared, router};
 pub use types::{
     ApproveRequest, ApproveResponse, ClusterStatus, DiskStatus, EtcdMemberStatus, EtcdStatus, EventMessage,
     JobStatus, LogBroken, MachineStatus, MediumFormat, MediumKind, MediumRequest, MediumState, MediumStatus,
-    NetworkStatus, NewRequest, NewResponse, NodeLog, NodeStatus, NodeUnits, OpenRequest, OpenState, Status,
-    WriteMediumRequest,
+    NetworkStatus, NewRequest, NewResponse, NodeLog, NodeStatus, NodeUnits, NodeVitals, OpenRequest,
+    OpenState, Status, WriteMediumRequest,
 };
 
 #[cfg(test)]

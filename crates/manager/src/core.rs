@@ -161,6 +161,7 @@ impl Core {
             network: &self.network(),
             reminded: self.reminded.load(Ordering::Relaxed),
             now: Instant::now(),
+            unix_now: unix_now(),
         };
         self.book.journal(|journal| status::status(&view, journal))
     }

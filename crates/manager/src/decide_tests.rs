@@ -56,6 +56,7 @@ pub(crate) fn description(state: AgentState) -> Description {
         etcd_healthy: None,
         memory_used: 0,
         agent_resident: 0,
+        vitals: None,
     }
 }
 

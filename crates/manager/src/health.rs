@@ -53,6 +53,7 @@ mod tests {
             unlocked: true,
             memory_used: 0,
             agent_resident: 0,
+            vitals: None,
             version: None,
             inventory: None,
             job: None,

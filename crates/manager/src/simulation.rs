@@ -12,6 +12,7 @@ use cairn_model::cluster::{Fingerprint, Name};
 use cairn_model::inventory::Disk;
 use cairn_model::log::{LogEntry, LogQuery};
 use cairn_model::phase::Phase;
+use cairn_model::vitals::{Space, Vitals};
 use cairn_vault::PrivateKey;
 use cairn_vault::file::{ClusterFile, Passphrase, disk};
 use cairn_vault::join::{JoinMaterial, proof};
@@ -319,6 +320,7 @@ impl Handler for Agent {
                     etcd_healthy: None,
                     memory_used: 200 << 20,
                     agent_resident: 9 << 20,
+                    vitals: Some(vitals()),
                 }))
             }
             Request::Commit { commitment } => {
@@ -424,6 +426,17 @@ fn entries(
         .collect();
     let skipped = if after.is_some() { 0 } else { entries.len().saturating_sub(query.lines as usize) };
     entries[skipped..].to_vec()
+}
+
+fn vitals() -> Vitals {
+    Vitals {
+        memory_total: 480 << 20,
+        memory_used: 200 << 20,
+        uptime_seconds: 60,
+        clock: crate::core::unix_now() + 3600,
+        data: Some(Space { total: 5 << 30, free: 4 << 30 }),
+        ..Vitals::default()
+    }
 }
 
 /// All that the folder's journal remembers.

@@ -1,7 +1,7 @@
 //! What is shown, put together from what is known. A pure function.
 
 use crate::api::{
-    ClusterStatus, EtcdMemberStatus, EtcdStatus, MachineStatus, NetworkStatus, NodeStatus, Status,
+    ClusterStatus, EtcdMemberStatus, EtcdStatus, MachineStatus, NetworkStatus, NodeStatus, NodeVitals, Status,
 };
 use crate::approve::suggest;
 use crate::etcd::EtcdView;
@@ -10,7 +10,7 @@ use crate::jobs::Jobs;
 use crate::journal::Journal;
 use crate::keep;
 use crate::network::{CableView, NetworkView};
-use crate::registry::{Machine, Registry};
+use crate::registry::{Contact, Machine, Registry};
 use cairn_model::cluster::{Cluster, Node};
 use cairn_model::phase::{Condition, Phase};
 use cairn_wire::fingerprint::short;
@@ -26,6 +26,8 @@ pub struct View<'a> {
     /// The owner was asked to store the cluster file since the manager started.
     pub reminded: bool,
     pub now: Instant,
+    /// Seconds since 1970.
+    pub unix_now: u64,
 }
 
 pub fn status(view: &View<'_>, journal: &Journal) -> Status {
@@ -75,7 +77,16 @@ fn node(view: &View<'_>, node: &Node) -> NodeStatus {
         version: description.map(|d| d.version.clone()),
         inventory: description.map(|d| d.inventory.clone()),
         job: view.jobs.view(&node.name),
+        vitals: machine.and_then(|m| m.contact.as_ref()).and_then(|contact| vitals(view, contact)),
     }
+}
+
+fn vitals(view: &View<'_>, contact: &Contact) -> Option<NodeVitals> {
+    let told = contact.description.vitals.clone()?;
+    let asked = view.unix_now.saturating_sub(view.now.saturating_duration_since(contact.at).as_secs());
+    let seconds = |time: u64| i64::try_from(time).unwrap_or(i64::MAX);
+    let clock_offset_seconds = seconds(told.clock).saturating_sub(seconds(asked));
+    Some(NodeVitals { told, clock_offset_seconds })
 }
 
 /// Neither a node nor a mere guess of where one might be.
@@ -132,5 +143,38 @@ fn network_status(view: &NetworkView) -> NetworkStatus {
         state: state.to_owned(),
         message: view.cable.sentence(),
         address_error: view.address_error.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::Proven;
+    use crate::decide::tests::{cluster, description, key};
+    use crate::feed::Feed;
+    use cairn_model::vitals::Vitals;
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn a_clock_is_compared_with_the_moment_when_it_was_read() {
+        let start = Instant::now();
+        let view = View {
+            cluster: &cluster(),
+            registry: &Registry::default(),
+            jobs: &Jobs::new(Arc::new(Feed::new(SystemTime::UNIX_EPOCH))),
+            etcd: &EtcdView::default(),
+            network: &NetworkView::default(),
+            now: start + Duration::from_secs(5),
+            unix_now: 1_700_000_005,
+            reminded: false,
+        };
+        for (clock, offset) in [(1_700_000_000, 0), (1_700_003_600, 3600), (0, -1_700_000_000)] {
+            let mut description = description(AgentState::Running { node: "etcd-1".into() });
+            description.vitals = Some(Vitals { clock, ..Vitals::default() });
+            let contact = Contact { at: start, proven: Proven::Key(key(1)), description };
+            let vitals = vitals(&view, &contact).unwrap();
+            assert_eq!(vitals.clock_offset_seconds, offset);
+        }
     }
 }

@@ -13,3 +13,4 @@ pub mod log;
 pub mod node_config;
 pub mod phase;
 pub mod secret;
+pub mod vitals;

@@ -7,6 +7,7 @@ use cairn_model::log::{LogEntry, LogQuery, Unit};
 use cairn_model::node_config::NodeConfig;
 use cairn_model::phase::{Condition, Phase};
 use cairn_model::secret::Secret;
+use cairn_model::vitals::Vitals;
 use cairn_vault::SignedRoster;
 use cairn_vault::join::JoinTerms;
 use cairn_workflow::{Event, Step};
@@ -106,6 +107,9 @@ pub struct Description {
     /// Bytes: what the node uses (total less available), and what the agent itself occupies.
     pub memory_used: u64,
     pub agent_resident: u64,
+    /// Older agents do not tell.
+    #[serde(default)]
+    pub vitals: Option<Vitals>,
 }
 
 /// Where an agent stands.
@@ -269,4 +273,20 @@ pub fn install_steps(target: &Target) -> Vec<Step> {
 pub struct Peer {
     pub certificate: Vec<u8>,
     pub fingerprint: Fingerprint,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_of_an_older_agent_is_understood() {
+        let text = r#"{"protocol":1,"version":"0.1.0+ab","state":{"state":"fresh"},"conditions":[],
+            "inventory":{"firmware":"other","architecture":"x86_64","product":{"vendor":"","name":"","serial":""},
+                "cpu":{"model":"","cores":1,"aes":false},"memory_mib":480,"disks":[],"interfaces":[]},
+            "encryption":{"luks_uuid":null,"encrypted":false,"unlocked":false},"requests":null,
+            "boot_certificate":null,"etcd_healthy":null,"memory_used":0,"agent_resident":0}"#;
+        let description: Description = serde_json::from_str(text).unwrap();
+        assert_eq!(description.vitals, None);
+    }
 }

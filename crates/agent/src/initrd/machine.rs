@@ -9,7 +9,7 @@ use crate::initrd::install;
 use crate::initrd::start::Start;
 use crate::journal::Journal;
 use crate::volume::{self, VolumeError};
-use crate::{boot, inventory, memory, version};
+use crate::{boot, inventory, memory, version, vitals};
 use cairn_model::cluster::Fingerprint;
 use cairn_model::inventory::Inventory;
 use cairn_model::log::LogQuery;
@@ -221,6 +221,7 @@ impl Machine {
         };
         let inventory = self.inventory();
         let encryption = self.encryption();
+        let vitals = vitals::take(&[], None);
         let now = self.now();
         Response::Description(Box::new(Description {
             protocol: PROTOCOL,
@@ -234,6 +235,7 @@ impl Machine {
             etcd_healthy: None,
             memory_used: memory::used(),
             agent_resident: memory::own(),
+            vitals: Some(vitals),
         }))
     }
 

@@ -4,12 +4,13 @@ use crate::command::{self, CommandError};
 use crate::journal::Journal;
 use crate::running::{etcd, k3s};
 use crate::state::NodeState;
-use crate::{files, inventory, memory, version, volume};
+use crate::{boot, files, inventory, memory, version, vitals, volume};
 use cairn_model::cluster::Role;
 use cairn_model::inventory::Inventory;
 use cairn_model::log::LogQuery;
 use cairn_model::node_config::NodeConfig;
 use cairn_model::phase::{Condition, ConditionKind};
+use cairn_model::vitals::Vitals;
 use cairn_vault::SignedRoster;
 use cairn_wire::message::{AgentState, Description, Encryption, PROTOCOL, Peer, Request, Response};
 use cairn_wire::server::{Handler, LogReceiver};
@@ -21,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// A disk that was plugged into a running node is seen within this time.
 const INVENTORY_LASTS: Duration = Duration::from_secs(120);
+/// The manager asks every two seconds; a small machine has more to do than to count.
+const VITALS_LAST: Duration = Duration::from_secs(10);
 
 pub struct Node {
     state: NodeState,
@@ -34,6 +37,7 @@ struct Now {
     etcd_healthy: Option<bool>,
     looked: bool,
     inventory: Option<(Instant, Inventory)>,
+    vitals: Option<(Instant, Vitals)>,
 }
 
 fn refused(reason: impl ToString) -> Response {
@@ -42,7 +46,14 @@ fn refused(reason: impl ToString) -> Response {
 
 impl Node {
     pub fn new(state: NodeState, config: NodeConfig) -> Self {
-        let now = Now { config, conditions: Vec::new(), etcd_healthy: None, looked: false, inventory: None };
+        let now = Now {
+            config,
+            conditions: Vec::new(),
+            etcd_healthy: None,
+            looked: false,
+            inventory: None,
+            vitals: None,
+        };
         Self { state, journal: Journal::default(), now: Mutex::new(now) }
     }
 
@@ -77,14 +88,36 @@ impl Node {
         {
             return inventory.clone();
         }
-        let inventory = inventory::take(None);
+        let own_disk = boot::BootDisk::find().map(|disk| disk.path);
+        let inventory = inventory::take(own_disk.as_deref());
         self.now().inventory = Some((Instant::now(), inventory.clone()));
         inventory
+    }
+
+    fn vitals(&self) -> Vitals {
+        if let Some((taken, vitals)) = &self.now().vitals
+            && taken.elapsed() < VITALS_LAST
+        {
+            // a clock that stands still would look like a wrong one
+            let passed = taken.elapsed().as_secs();
+            let (clock, uptime_seconds) =
+                (vitals.clock.saturating_add(passed), vitals.uptime_seconds.saturating_add(passed));
+            return Vitals { clock, uptime_seconds, ..vitals.clone() };
+        }
+        let services = match self.now().config.role {
+            Role::Etcd => ["cairn-agent.service", etcd::UNIT].as_slice(),
+            Role::Compute => &["cairn-agent.service", k3s::UNIT],
+            Role::Backup => &["cairn-agent.service"],
+        };
+        let vitals = vitals::take(services, Some(Path::new("/var")));
+        self.now().vitals = Some((Instant::now(), vitals.clone()));
+        vitals
     }
 
     fn describe(&self) -> Response {
         let inventory = self.inventory();
         let luks_uuid = volume::open_volume_uuid();
+        let vitals = self.vitals();
         let now = self.now();
         Response::Description(Box::new(Description {
             protocol: PROTOCOL,
@@ -102,6 +135,7 @@ impl Node {
             etcd_healthy: now.etcd_healthy,
             memory_used: memory::used(),
             agent_resident: memory::own(),
+            vitals: Some(vitals),
         }))
     }
 

@@ -11,6 +11,7 @@ use cairn_model::inventory::Inventory;
 use cairn_model::log::{LogEntry, Unit};
 use cairn_model::phase::{Condition, Phase};
 use cairn_model::secret::Secret;
+use cairn_model::vitals::Vitals;
 use cairn_workflow::{Event, Row};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
@@ -67,6 +68,18 @@ pub struct NodeStatus {
     #[serde(default)]
     pub inventory: Option<Inventory>,
     pub job: Option<JobStatus>,
+    /// What it told when it was last asked; an older agent does not.
+    #[serde(default)]
+    pub vitals: Option<NodeVitals>,
+}
+
+/// How a node does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeVitals {
+    #[serde(flatten)]
+    pub told: Vitals,
+    /// Its clock less the manager's, to a second or two.
+    pub clock_offset_seconds: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

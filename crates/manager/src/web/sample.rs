@@ -87,6 +87,7 @@ fn node(number: u8, name: &str, role: Role, phase: Phase) -> NodeStatus {
             ),
         }),
         job: None,
+        vitals: None,
     }
 }
 
