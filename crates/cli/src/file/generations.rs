@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::exit;
 use crate::passphrase::{self, PassphraseArguments};
 use cairn_vault::file::lineage::{self, FileCopy, Generation, Lineage, Newest};
-use cairn_vault::file::{ClusterFile, OpenError, Passphrase, disk};
+use cairn_vault::file::{ClusterFile, OpenError, Passphrase, changes, disk};
 use clap::Args;
 use serde::Serialize;
 
@@ -41,11 +41,14 @@ pub(super) fn run(arguments: &GenerationsArguments, out: &mut impl Write) -> any
     let given = passphrase.given()?;
     let asks = given.is_none();
     let mut known = given;
-    let (mut copies, mut not_opened) = (Vec::new(), Vec::new());
+    let (mut opened, mut copies, mut not_opened) = (Vec::new(), Vec::new(), Vec::new());
     for path in files {
         let label = path.display().to_string();
         match open(path, &mut known, asks) {
-            Ok(file) => copies.push(FileCopy::of(label, &file)),
+            Ok(file) => {
+                copies.push(FileCopy::of(label, &file));
+                opened.push(file);
+            }
             Err(error) => not_opened.push(NotOpened { file: label, why: format!("{error:#}") }),
         }
     }
@@ -54,7 +57,7 @@ pub(super) fn run(arguments: &GenerationsArguments, out: &mut impl Write) -> any
         serde_json::to_writer_pretty(&mut *out, &report)?;
         writeln!(out)?;
     } else {
-        report.print(out)?;
+        report.print(&opened, out)?;
     }
     let diverged = report.clusters.iter().any(|it| matches!(it.newest, Newest::Diverged { .. }));
     Ok(match report.not_opened.is_empty() {
@@ -80,7 +83,7 @@ fn open(path: &Path, known: &mut Option<Passphrase>, asks: bool) -> anyhow::Resu
 }
 
 impl Report {
-    fn print(&self, out: &mut impl Write) -> std::io::Result<()> {
+    fn print(&self, opened: &[ClusterFile], out: &mut impl Write) -> std::io::Result<()> {
         for Lineage { cluster, generations, newest } in &self.clusters {
             writeln!(out, "The cluster '{cluster}', newest first:")?;
             for Generation { generation, hash, parent, parent_at_hand, copies } in generations {
@@ -103,11 +106,7 @@ impl Report {
                     out,
                     "  {hash} has the highest number. Generations in between are not here, so that it comes from the others is likely, not proven."
                 )?,
-                Newest::Diverged { hashes } => writeln!(
-                    out,
-                    "  These went different ways: {}. Nothing is merged: find out which one the machines follow ('cairn file show' lists the nodes of each), go on with that, and take over by 'cairn file edit' what only the other has.",
-                    hashes.join(" and ")
-                )?,
+                Newest::Diverged { hashes } => print_diverged(hashes, opened, out)?,
             }
         }
         for NotOpened { file, why } in &self.not_opened {
@@ -115,4 +114,22 @@ impl Report {
         }
         Ok(())
     }
+}
+
+fn print_diverged(hashes: &[String], opened: &[ClusterFile], out: &mut impl Write) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "  These went different ways: {}. Nothing is merged: find out which one the machines follow, go on with that, and take over by 'cairn file edit' what only the other has.",
+        hashes.join(" and ")
+    )?;
+    let file = |hash: &String| opened.iter().find(|file| file.hash() == hash);
+    let mut ways = hashes.iter().filter_map(file);
+    let Some(first) = ways.next() else { return Ok(()) };
+    for other in ways {
+        writeln!(out, "  From {} to {}:", first.hash(), other.hash())?;
+        for line in changes(first.cluster(), other.cluster()) {
+            writeln!(out, "    {line}")?;
+        }
+    }
+    Ok(())
 }

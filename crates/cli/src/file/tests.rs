@@ -200,7 +200,7 @@ fn a_passphrase_comes_from_an_open_file_descriptor_too_and_from_one_place_only()
 fn an_edit_shows_what_changes_and_is_sealed_as_the_next_generation_of_the_same_secrets() {
     let desk = Desk::with_file();
     let said = desk.edit(" --yes", "sed -i s/compute-1/attic/", None).unwrap();
-    assert!(said.contains("node 'attic', number: 13 is new") && said.contains("generation 2"), "{said}");
+    assert!(said.contains("node 'attic' is new: number 13") && said.contains("generation 2"), "{said}");
     let next =
         ClusterFile::open(&disk::load(&desk.path("file")).unwrap(), &Passphrase::new(PASSPHRASE).unwrap())
             .unwrap();
@@ -306,6 +306,7 @@ fn diverged_copies_are_named_listed_and_an_exit_code_of_their_own() {
     let (code, said) = run("generations @file @left @right --passphrase-file @pass");
     assert_eq!(code, format!("{:?}", exit::not_well()));
     assert!(said.contains("went different ways"), "{said}");
+    assert!(said.contains("node 'backup-1' is") && said.contains("node 'compute-2' is"), "{said}");
     let (code, json) = run("generations @nowhere --json --passphrase-file @pass");
     assert_eq!(code, format!("{:?}", ExitCode::FAILURE));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();

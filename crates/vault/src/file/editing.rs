@@ -1,6 +1,6 @@
 //! The configuration as a text for the owner's editor, without the seed, and back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_model::cluster::{Cluster, HandEditError};
 use toml::{Table, Value};
@@ -62,53 +62,69 @@ impl ClusterFile {
 
 /// What differs between two configurations, a line each, for the owner to look over.
 pub fn changes(before: &Cluster, after: &Cluster) -> Vec<String> {
-    let (before, after) = (settings(before), settings(after));
-    let keys = before.keys().chain(after.keys().filter(|key| !before.contains_key(*key)));
-    let mut lines: Vec<String> = keys
-        .filter_map(|key| match (before.get(key), after.get(key)) {
-            (Some(old), Some(new)) if old == new => None,
-            (Some(old), Some(new)) => Some(format!("{key}: {old} becomes {new}")),
-            (Some(old), None) => Some(format!("{key}: {old} is removed")),
-            (None, Some(new)) => Some(format!("{key}: {new} is new")),
-            (None, None) => None,
+    let (before, after) = (sections(before), sections(after));
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    names
+        .into_iter()
+        .flat_map(|name| match (before.get(name), after.get(name)) {
+            (Some(old), Some(new)) => differences(name, old, new),
+            (Some(old), None) => vec![format!("{name} is removed: {}", listed(old))],
+            (None, Some(new)) => vec![format!("{name} is new: {}", listed(new))],
+            (None, None) => Vec::new(),
         })
-        .collect();
-    lines.sort();
-    lines
+        .collect()
 }
 
-/// Every value by its place in the file, so that a field that is new to the model is shown too.
-fn settings(cluster: &Cluster) -> BTreeMap<String, String> {
-    let mut settings = BTreeMap::new();
+type Section = BTreeMap<String, String>;
+
+fn differences(name: &str, old: &Section, new: &Section) -> Vec<String> {
+    let place = |field: &str| if name.is_empty() { field.to_owned() } else { format!("{name}, {field}") };
+    let fields: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let line = |field: &String| match (old.get(field), new.get(field)) {
+        (Some(old), Some(new)) if old == new => None,
+        (Some(old), Some(new)) => Some(format!("{}: {old} becomes {new}", place(field))),
+        (Some(old), None) => Some(format!("{}: {old} is removed", place(field))),
+        (None, Some(new)) => Some(format!("{}: {new} is new", place(field))),
+        (None, None) => None,
+    };
+    fields.into_iter().filter_map(line).collect()
+}
+
+fn listed(section: &Section) -> String {
+    section.iter().map(|(field, value)| format!("{field} {value}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Every value by its place in the file, so that a field that is new to the model is shown too: what stands at
+/// the top under no name, each table under its own, each node under its name.
+fn sections(cluster: &Cluster) -> BTreeMap<String, Section> {
+    let mut sections = BTreeMap::from([(String::new(), Section::new())]);
     // a cluster that was read from TOML can be written as TOML
     for (key, value) in Table::try_from(cluster).unwrap_or_default() {
         match value {
             Value::Array(nodes) => {
                 for node in nodes.iter().filter_map(Value::as_table) {
                     let name = node.get("name").and_then(Value::as_str).unwrap_or_default();
-                    for (field, value) in node.iter().filter(|(field, _)| *field != "name") {
-                        settings.insert(format!("{key} '{name}', {field}"), value.to_string());
-                    }
+                    let fields = node.iter().filter(|(field, _)| *field != "name");
+                    sections.insert(format!("{key} '{name}'"), section(fields));
                 }
             }
-            Value::Table(table) => {
-                for (field, value) in table {
-                    settings.insert(format!("{key}, {field}"), value.to_string());
-                }
-            }
+            Value::Table(table) => drop(sections.insert(key, section(table.iter()))),
             _ if matches!(key.as_str(), "generation" | "parent") => {}
-            value => {
-                settings.insert(key, value.to_string());
-            }
+            value => drop(sections.entry(String::new()).or_default().insert(key, value.to_string())),
         }
     }
-    settings
+    sections
+}
+
+fn section<'a>(fields: impl Iterator<Item = (&'a String, &'a Value)>) -> Section {
+    fields.map(|(field, value)| (field.clone(), value.to_string())).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::error::Error as _;
 
+    use cairn_model::cluster::{Role, SecretClass};
     use proptest::prelude::*;
 
     use super::*;
@@ -137,14 +153,21 @@ mod tests {
             changes(file.cluster(), next.cluster()),
             [
                 "next_number: 14 becomes 15",
-                "node 'attic', number: 14 is new",
-                "node 'attic', role: \"compute\" is new",
-                "node 'cellar', number: 13 is new",
-                "node 'cellar', role: \"compute\" is new",
-                "node 'compute-1', number: 13 is removed",
-                "node 'compute-1', role: \"compute\" is removed",
+                "node 'attic' is new: number 14, role \"compute\"",
+                "node 'cellar' is new: number 13, role \"compute\"",
+                "node 'compute-1' is removed: number 13, role \"compute\"",
             ]
         );
+    }
+
+    #[test]
+    fn a_value_that_changes_within_a_node_or_a_table_is_named_by_its_place() {
+        let before = file().cluster().clone();
+        let mut after = before.clone().with_rotated(SecretClass::Join);
+        after.nodes[1].role = Role::Backup;
+        let lines = changes(&before, &after);
+        assert_eq!(lines, ["epochs is new: join 2", "node 'etcd-2', role: \"etcd\" becomes \"backup\""]);
+        assert!(changes(&after, &after).is_empty());
     }
 
     #[test]
