@@ -1,4 +1,4 @@
-//! Frames overheard on a packet socket, whomever they are for.
+//! Frames on a packet socket: overheard, whomever they are for, and sent as they are.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -30,6 +30,11 @@ impl Frames {
         bind(socket.as_raw_fd(), &link)?;
         // Not UDP, but the one type here that waits for any socket's datagrams without unsafe code.
         Ok(Self(UdpSocket::from_std(socket.into())?))
+    }
+
+    /// Sends a whole frame.
+    pub async fn send(&self, frame: &[u8]) -> io::Result<()> {
+        self.0.send(frame).await.map(drop)
     }
 
     /// The next frame, from its Ethernet header on.
@@ -65,6 +70,31 @@ impl<'a> Datagram<'a> {
     }
 }
 
+/// A datagram to everybody from a machine that has no address yet, in a frame.
+pub(crate) fn broadcast(card: Mac, (from_port, to_port): (u16, u16), payload: &[u8]) -> Vec<u8> {
+    /// Version 4, and a header of five words.
+    const VERSION: u16 = 0x4500;
+    /// Time to live, and UDP's number.
+    const LIFE: u16 = 64 << 8 | 17;
+    let udp_length = u16::try_from(payload.len() + 8).unwrap_or(u16::MAX);
+    let mut header = [VERSION, udp_length.saturating_add(20), 0, 0, LIFE, 0, 0, 0, 0xffff, 0xffff];
+    let sum = header.iter().copied().map(u32::from).sum::<u32>();
+    // RFC 1071: ten words overflow 16 bits by less than ten.
+    let folded = (sum & 0xffff) + (sum >> 16);
+    if let Some(checksum) = header.get_mut(5) {
+        *checksum = !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap_or_default();
+    }
+    let words = |words: &[u16]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<_>>();
+    let mut frame = vec![0xff; 6];
+    frame.extend(card.0);
+    frame.extend(ETHERTYPE_IPV4.to_be_bytes());
+    frame.extend(words(&header));
+    // RFC 768: a checksum of zero is none.
+    frame.extend(words(&[from_port, to_port, udp_length, 0]));
+    frame.extend(payload);
+    frame
+}
+
 /// Classic BPF for "UDP, not a later fragment, to this port", on an Ethernet frame with IPv4.
 fn to_port(port: u16) -> [SockFilter; 9] {
     let op = SockFilter::new;
@@ -79,4 +109,28 @@ fn to_port(port: u16) -> [SockFilter; 9] {
         op(0x06, 0, 0, 0),               // drop
         op(0x06, 0, 0, 2048),            // keep
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_frame_reads_back_with_a_right_checksum(
+            card: [u8; 6], ports: (u16, u16), payload in proptest::collection::vec(any::<u8>(), 0..600),
+        ) {
+            let frame = broadcast(Mac(card), ports, &payload);
+            let read = Datagram { card: Mac(card), from: Ipv4Addr::UNSPECIFIED, payload: &payload };
+            prop_assert_eq!(Datagram::parse(&frame), Some(read));
+            let header = frame[14..34].chunks(2).map(|word| u64::from(u16::from_be_bytes([word[0], word[1]])));
+            prop_assert_eq!(header.sum::<u64>() % 0xffff, 0);
+        }
+
+        #[test]
+        fn no_frame_makes_the_reader_panic(frame in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = Datagram::parse(&frame);
+        }
+    }
 }

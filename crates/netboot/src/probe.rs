@@ -2,22 +2,22 @@
 //!
 //! Answers are overheard on a packet socket, not on UDP port 68: the kernel's reverse-path filter drops an
 //! answer from a network that this machine has no route to, which is just what a stranger's is, and the
-//! port may belong to this machine's own DHCP client.
+//! port may belong to this machine's own DHCP client. The question goes out there too, from 0.0.0.0 as RFC
+//! 2131 wants it: the kernel would name an address of ours as its source, and a router's reverse-path filter
+//! (or that of this very machine, when the server is on a bridge of its own) would drop it.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use dhcproto::v4::{DhcpOption, Flags, Message, MessageType, OptionCode};
 use dhcproto::{Encodable, Encoder};
 use serde::{Deserialize, Serialize};
-use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
 use crate::dhcp::Packet;
-use crate::frame::{Datagram, Frames};
+use crate::frame::{self, Datagram, Frames};
 use crate::mac::Mac;
-use crate::socket;
 
 /// Between the questions while waiting for the first answer: packets get lost, and a bridge that has just
 /// learned a port drops some.
@@ -44,17 +44,15 @@ impl std::fmt::Display for ForeignServer {
 /// Asks and overhears on one interface.
 #[derive(Debug)]
 pub struct Probe {
-    question: UdpSocket,
-    overheard: Frames,
+    frames: Frames,
     mac: Mac,
     ours: Ipv4Addr,
 }
 
 impl Probe {
-    /// Opens the sockets. `ours` is the server that is not foreign.
+    /// Opens the socket. `ours` is the server that is not foreign.
     pub fn open(interface: &str, mac: Mac, ours: Ipv4Addr) -> io::Result<Self> {
-        let question = socket::udp_client(interface)?;
-        Ok(Self { question, overheard: Frames::open(interface, 68)?, mac, ours })
+        Ok(Self { frames: Frames::open(interface, 68)?, mac, ours })
     }
 
     /// Sends one DHCPDISCOVER.
@@ -62,14 +60,14 @@ impl Probe {
         let mut number = [0; 4];
         getrandom::fill(&mut number).map_err(|error| io::Error::other(error.to_string()))?;
         let bytes = discover(self.mac, u32::from_ne_bytes(number));
-        self.question.send_to(&bytes, SocketAddrV4::new(Ipv4Addr::BROADCAST, 67)).await.map(drop)
+        self.frames.send(&frame::broadcast(self.mac, (68, 67), &bytes)).await
     }
 
     /// Waits until another server is overheard, whomever it answers.
     pub async fn overhear(&self) -> io::Result<ForeignServer> {
         let mut buffer = vec![0; 2048];
         loop {
-            let server = server_in(self.overheard.next(&mut buffer).await?, self.ours);
+            let server = server_in(self.frames.next(&mut buffer).await?, self.ours);
             if let Some(server) = server.filter(|server| server.mac != Some(self.mac)) {
                 return Ok(server);
             }

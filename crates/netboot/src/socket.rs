@@ -1,7 +1,7 @@
 //! Sockets that belong to one interface.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
@@ -27,15 +27,6 @@ pub fn udp_pair(interface: &str, address: Ipv4Addr, port: u16) -> io::Result<(Ud
     own.set_reuse_address(true)?;
     own.bind(&SocketAddr::from((address, port)).into())?;
     Ok((UdpSocket::from_std(heard.into())?, UdpSocket::from_std(own.into())?))
-}
-
-/// A UDP socket from which a DHCP client's message can be sent: from port 68 unless that is taken.
-pub fn udp_client(interface: &str) -> io::Result<UdpSocket> {
-    let socket = bare_udp(interface)?;
-    socket.set_reuse_address(true)?;
-    let on = |port| SocketAddr::from(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)).into();
-    socket.bind(&on(68)).or_else(|_| socket.bind(&on(0)))?;
-    UdpSocket::from_std(socket.into())
 }
 
 /// A listening TCP socket on `interface`.

@@ -183,6 +183,16 @@ fn the_server_stops_within_one_exchange_of_a_client_that_another_one_serves() {
 }
 
 #[test]
+fn a_server_on_a_bridge_of_the_same_machine_is_found_though_the_interface_has_an_address() {
+    let (cable, folder) = (Cable::new("bridge"), small_folder());
+    let router = cable.router_on_a_bridge_beside_us();
+    router.until("DHCP").unwrap();
+    let server = cable.netbootd_on("mgr0", folder.path(), &["--wait", "5"]);
+    let refused = server.until("another DHCP server").unwrap();
+    assert!(refused.contains("192.168.1.1 (") && refused.contains("on mgr0"), "{refused}");
+}
+
+#[test]
 fn a_killed_servers_address_is_taken_over_and_somebody_elses_is_left_alone() {
     let (cable, folder) = (Cable::new("link"), small_folder());
     cable.server_address("192.168.7.7/24");

@@ -54,7 +54,7 @@ impl Cable {
     }
 
     /// Starts a program at the server's end.
-    pub fn server(&self, words: &[&str]) -> Daemon {
+    pub fn server(&self, words: &[impl AsRef<std::ffi::OsStr>]) -> Daemon {
         Daemon::start(&self.server, words)
     }
 
@@ -74,8 +74,13 @@ impl Cable {
 
     /// Starts the server under test; it is running once `running` was said.
     pub fn netbootd(&self, folder: &std::path::Path, more: &[&str]) -> Daemon {
+        self.netbootd_on("eth0", folder, more)
+    }
+
+    /// The same on another interface of the server's end.
+    pub fn netbootd_on(&self, interface: &str, folder: &std::path::Path, more: &[&str]) -> Daemon {
         let program = netbootd();
-        let mut words = vec![program.to_str().unwrap(), "eth0", SERVER, folder.to_str().unwrap()];
+        let mut words = vec![program.to_str().unwrap(), interface, SERVER, folder.to_str().unwrap()];
         words.extend(more);
         self.server(&words)
     }
@@ -83,21 +88,26 @@ impl Cable {
     /// Starts a dnsmasq that plays a home router at the client's end.
     pub fn router(&self) -> Daemon {
         self.client_address("192.168.1.1/24");
-        let words = [
-            "dnsmasq",
-            "--keep-in-foreground",
-            "--port=0",
-            "--interface=eth0",
-            "--bind-interfaces",
-            "--dhcp-range=192.168.1.50,192.168.1.99,1h",
-            "--conf-file=/dev/null",
-            "--leasefile-ro",
-            "--log-facility=-",
-            "--no-ping",
-            "--user=root",
-            "--pid-file=",
-        ];
-        Daemon::start(&self.client, &words)
+        Daemon::start(&self.client, &dnsmasq("eth0"))
+    }
+
+    /// Starts such a router on a bridge at the server's end, on which `mgr0`, the interface with an address of
+    /// its own, hangs too: as in the lab, and wherever virtual machines share the manager's machine.
+    pub fn router_on_a_bridge_beside_us(&self) -> Daemon {
+        let ip = |words: &str| {
+            let mut all = vec!["-n", self.server.as_str()];
+            all.extend(words.split(' '));
+            run("ip", &all)
+        };
+        ip("link add br0 type bridge forward_delay 0");
+        ip("link add mgr0 type veth peer name mgr0-port");
+        ip("link set mgr0-port master br0");
+        for link in ["br0", "mgr0", "mgr0-port"] {
+            ip(&format!("link set {link} up"));
+        }
+        ip("addr add 192.168.1.1/24 dev br0");
+        ip("addr add 10.87.3.1/24 dev mgr0");
+        self.server(&dnsmasq("br0"))
     }
 }
 
@@ -117,7 +127,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    fn start(namespace: &str, words: &[&str]) -> Self {
+    fn start(namespace: &str, words: &[impl AsRef<std::ffi::OsStr>]) -> Self {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", namespace]).args(words);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -181,6 +191,27 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A home router's DHCP server.
+fn dnsmasq(interface: &str) -> Vec<String> {
+    let mut words: Vec<String> = [
+        "dnsmasq",
+        "--keep-in-foreground",
+        "--port=0",
+        "--bind-interfaces",
+        "--dhcp-range=192.168.1.50,192.168.1.99,1h",
+        "--conf-file=/dev/null",
+        "--leasefile-ro",
+        "--log-facility=-",
+        "--no-ping",
+        "--user=root",
+        "--pid-file=",
+    ]
+    .map(str::to_owned)
+    .into();
+    words.push(format!("--interface={interface}"));
+    words
 }
 
 fn clear_leftovers() {
