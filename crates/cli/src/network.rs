@@ -2,29 +2,82 @@
 
 use crate::client::Connection;
 use anyhow::Result;
-use cairn_manager::api::{InterfaceStatus, NetworkReport, PortStatus, WireMachine};
+use cairn_manager::api::{
+    DhcpServer, FoundMachine, InterfaceStatus, NetworkReport, PortStatus, ScanReport, ScanRequest,
+    WireMachine,
+};
 use std::fmt::Write;
 
 /// Arguments of `cairn network`.
 #[derive(Debug, clap::Args)]
 pub struct NetworkArguments {
+    #[command(subcommand)]
+    command: Option<NetworkCommand>,
     #[command(flatten)]
     connection: Connection,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum NetworkCommand {
+    /// Look which machines and DHCP servers are on the network; takes a few seconds
+    Scan {
+        /// Where to look, if not on the interface that the manager uses
+        #[arg(long, value_name = "INTERFACE")]
+        interface: Option<String>,
+    },
 }
 
 /// # Errors
 /// When the manager can't be asked.
 pub fn run(arguments: &NetworkArguments) -> Result<()> {
-    let report: NetworkReport = arguments.connection.open()?.get("network")?;
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+    let client = arguments.connection.open()?;
+    match &arguments.command {
+        None => {
+            let report: NetworkReport = client.get("network")?;
+            show(&report, arguments.json, in_words)
+        }
+        Some(NetworkCommand::Scan { interface }) => {
+            let request = ScanRequest { interface: interface.clone() };
+            let report: ScanReport = client.post("network/scan", &request)?.body_mut().read_json()?;
+            show(&report, arguments.json, found)
+        }
+    }
+}
+
+fn show<T: serde::Serialize>(report: &T, json: bool, in_words: impl Fn(&T) -> String) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(report)?);
     } else {
-        print!("{}", in_words(&report));
+        print!("{}", in_words(report));
     }
     Ok(())
+}
+
+fn found(report: &ScanReport) -> String {
+    let ScanReport { interface, networks, machines, dhcp_servers, troubles, unix_seconds: _ } = report;
+    let mut text =
+        format!("On {interface} ({}): {} machines answered\n", networks.join(", "), machines.len());
+    for FoundMachine { address, mac, name, node, runs_cairn } in machines {
+        let mark = if *runs_cairn { '●' } else { '○' };
+        let cairn = runs_cairn.then(|| node.as_deref().unwrap_or("runs Cairn, no node yet"));
+        let facts: Vec<&str> = name.as_deref().into_iter().chain(cairn).collect();
+        let _ = writeln!(text, "  {mark} {address:15}  {mac}  {}", facts.join(", "));
+    }
+    dhcp_servers.iter().for_each(|it| server(&mut text, it));
+    for trouble in troubles {
+        let _ = writeln!(text, "  ! {trouble}");
+    }
+    text
+}
+
+fn server(text: &mut String, server: &DhcpServer) {
+    let DhcpServer { interface, address, mac, seconds_ago } = server;
+    let mac = mac.as_ref().map_or_else(String::new, |mac| format!(" ({mac})"));
+    let _ =
+        writeln!(text, "\nOn {interface} another DHCP server answers: {address}{mac}, {}", ago(*seconds_ago));
 }
 
 fn in_words(report: &NetworkReport) -> String {
@@ -34,16 +87,7 @@ fn in_words(report: &NetworkReport) -> String {
     }
     let _ = writeln!(text, "\nInterfaces of the manager's machine:");
     report.interfaces.iter().for_each(|it| interface(&mut text, it));
-    for server in &report.dhcp_servers {
-        let mac = server.mac.as_ref().map_or_else(String::new, |mac| format!(" ({mac})"));
-        let _ = writeln!(
-            text,
-            "\nOn {} another DHCP server answers: {}{mac}, {}",
-            server.interface,
-            server.address,
-            ago(server.seconds_ago)
-        );
-    }
+    report.dhcp_servers.iter().for_each(|it| server(&mut text, it));
     let _ = writeln!(text, "\nPorts that network boot needs:");
     report.ports.iter().for_each(|it| port(&mut text, it));
     if !report.machines.is_empty() {
@@ -123,7 +167,7 @@ mod tests {
             "machines": [{"mac": "52:54:00:00:00:01", "node": null, "runs_cairn": false, "architecture": "x86-64 UEFI",
                 "seconds_ago": 12, "address": null, "fetch": null, "stage": "told", "stuck": true,
                 "diagnosis": "It never came.", "story": []}],
-            "troubles": []
+            "last_scan": null, "troubles": []
         }"#;
         let text = in_words(&serde_json::from_str(json).unwrap());
         for words in [

@@ -15,7 +15,8 @@ mod routes;
 mod types;
 
 pub use crate::network::types::{
-    DhcpServer, FetchStatus, InterfaceStatus, Mode, NetworkReport, PortStatus, StoryLine, WireMachine,
+    DhcpServer, FetchStatus, FoundMachine, InterfaceStatus, Mode, NetworkReport, PortStatus, ScanReport,
+    ScanRequest, StoryLine, WireMachine,
 };
 pub(crate) use auth::{SESSION_COOKIE, Session, is_own_origin, own_host_only};
 pub(crate) use machines::give;

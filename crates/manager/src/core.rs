@@ -5,7 +5,7 @@ use crate::decide::Proven;
 use crate::etcd::EtcdView;
 use crate::feed::Feed;
 use crate::jobs::Jobs;
-use crate::network::NetworkView;
+use crate::network::{NetworkView, Scanner};
 use crate::patience::Patience;
 use crate::registry::{Heard, Machine, Registry};
 use crate::token::Token;
@@ -40,6 +40,7 @@ pub struct Core {
     pub writing: Arc<tokio::sync::Mutex<()>>,
     /// The owner was asked to store the cluster file since this manager started.
     reminded: AtomicBool,
+    pub scanner: Scanner,
     /// What is shown; anew whenever something in it has changed.
     shown: watch::Sender<Arc<api::Status>>,
 }
@@ -74,6 +75,7 @@ impl Core {
             story: Story::new(),
             writing: Arc::default(),
             reminded: AtomicBool::new(false),
+            scanner: Scanner::default(),
             shown: watch::Sender::new(Arc::default()),
         };
         core.show();

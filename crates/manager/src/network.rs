@@ -6,12 +6,14 @@ mod bystand;
 mod cable;
 mod fit;
 mod report;
+mod scan;
 pub mod types;
 
 pub use address::keep as keep_address;
 pub use bystand::keep as bystand;
 pub use cable::keep as keep_cable;
 pub use report::look;
+pub use scan::{ScanRefused, Scanner, scan};
 
 use cairn_netboot::ForeignServer;
 use std::collections::BTreeMap;

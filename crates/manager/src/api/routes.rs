@@ -25,6 +25,7 @@ pub fn router(core: Arc<Core>, bound: SocketAddr) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/network", get(network::network))
+        .route("/api/v1/network/scan", post(network::scan))
         .route("/api/v1/cluster-file", get(nodes::cluster_file))
         .route("/api/v1/machines/{id}/approve", post(machines::approve))
         .route("/api/v1/nodes/{name}/medium", post(media::medium))

@@ -80,6 +80,7 @@ async fn without_the_token_nothing_is_read_or_changed() {
         assert_eq!(site.send(wrong, "").await.status(), StatusCode::UNAUTHORIZED, "{path}");
     }
     let changes = [
+        "/api/v1/network/scan",
         "/api/v1/machines/x/approve",
         "/api/v1/nodes/etcd-1/medium",
         "/api/v1/nodes/etcd-1/restart",
@@ -206,6 +207,8 @@ async fn errors_are_problems_in_words() {
     let cases = [
         ("/api/v1/machines/x/approve", r#"{"code":"1"}"#, "cairn:no-such-machine"),
         ("/api/v1/machines/x/approve", r#"{"kode":"1"}"#, "cairn:bad-request"),
+        ("/api/v1/network/scan", r#"{"interface":"nosuch0"}"#, "cairn:no-such-interface"),
+        ("/api/v1/network/scan", r#"{"interfaces":[]}"#, "cairn:bad-request"),
         ("/api/v1/nodes/nobody/medium", "", "cairn:no-such-node"),
         ("/api/v1/nodes/etcd-1/medium", r#"{"valid_seconds":99999999999}"#, "cairn:bad-request"),
         ("/api/v1/nodes/etcd-1/medium", "{", "cairn:bad-request"),

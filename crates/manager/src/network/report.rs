@@ -31,7 +31,7 @@ struct Host {
 }
 
 /// Whose network card this is, by what its agent said.
-type Cards = BTreeMap<String, Option<String>>;
+pub(super) type Cards = BTreeMap<String, Option<String>>;
 
 impl Host {
     fn look(chosen: &[String]) -> Self {
@@ -50,10 +50,12 @@ pub async fn look(core: &Core) -> Result<NetworkReport, tokio::task::JoinError> 
     let view = core.network().clone();
     let chosen = view.chosen();
     let host = tokio::task::spawn_blocking(move || Host::look(&chosen)).await?;
-    Ok(report(&view, host, &core.story.machines(), &cards(core), unix_now().saturating_mul(1000)))
+    let now = unix_now().saturating_mul(1000);
+    let report = report(&view, host, &core.story.machines(), &cards(core), now);
+    Ok(NetworkReport { last_scan: core.scanner.last(), ..report })
 }
 
-fn cards(core: &Core) -> Cards {
+pub(super) fn cards(core: &Core) -> Cards {
     let file = core.book.file();
     // Cards of nodes that have not spoken since the manager started are in the journal.
     let mut cards: Cards = core.book.journal(|journal| {
@@ -98,6 +100,7 @@ fn report(
             })
             .collect(),
         machines,
+        last_scan: None,
         troubles: view.address_error.iter().chain(view.deaf.values()).cloned().collect(),
     }
 }
@@ -115,7 +118,7 @@ fn interface(interface: Interface, view: &NetworkView) -> InterfaceStatus {
     InterfaceStatus { name, kind, up, mac, addresses, gateway, used_for }
 }
 
-fn server(rival: &Rival, now: u64) -> DhcpServer {
+pub(super) fn server(rival: &Rival, now: u64) -> DhcpServer {
     DhcpServer {
         interface: rival.interface.clone(),
         address: rival.server.address,

@@ -23,6 +23,8 @@ pub struct NetworkReport {
     pub ports: Vec<PortStatus>,
     /// Machines that asked DHCP, the latest first.
     pub machines: Vec<WireMachine>,
+    /// What the last scan found.
+    pub last_scan: Option<ScanReport>,
     /// What the manager could not do on the network, one sentence each.
     pub troubles: Vec<String>,
 }
@@ -115,4 +117,40 @@ pub struct StoryLine {
     /// Milliseconds since 1970 by the manager's clock.
     pub unix_millis: u64,
     pub text: String,
+}
+
+/// `POST /api/v1/network/scan`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScanRequest {
+    /// Where to look; left out, the one that the manager uses or that leads to the router.
+    #[serde(default)]
+    pub interface: Option<String>,
+}
+
+/// Its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanReport {
+    pub interface: String,
+    /// The interface's own addresses with their networks' prefixes.
+    pub networks: Vec<String>,
+    /// Those that answered, by address.
+    pub machines: Vec<FoundMachine>,
+    pub dhcp_servers: Vec<DhcpServer>,
+    /// What could not be found out, one sentence each.
+    pub troubles: Vec<String>,
+    /// When it was done, in seconds since 1970.
+    pub unix_seconds: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundMachine {
+    pub address: Ipv4Addr,
+    pub mac: String,
+    /// What it calls itself (multicast DNS).
+    pub name: Option<String>,
+    /// The node that it is.
+    pub node: Option<String>,
+    /// An agent on it has announced itself or spoken with the manager.
+    pub runs_cairn: bool,
 }

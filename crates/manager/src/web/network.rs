@@ -21,7 +21,6 @@ pub fn content(status: &Status, report: &NetworkReport) -> Markup {
         header.page { h1 { "Network" } p.quiet { "How machines reach this manager." } }
         (notice(tone, &report.sentence))
         @if let Some(hidden) = &report.hidden { (notice(Tone::Attention, hidden)) }
-        @if let Some(error) = &status.network.address_error { (notice(Tone::Attention, error)) }
         @for trouble in &report.troubles { (notice(Tone::Attention, trouble)) }
         section aria-labelledby="wire" {
             h2 #wire { "Machines that asked for an address" }

@@ -304,6 +304,7 @@ pub fn wire() -> NetworkReport {
             ),
             machine("52:54:00:aa:00:02", false, "It runs Cairn and waits to be approved."),
         ],
+        last_scan: None,
         troubles: Vec::new(),
     }
 }
