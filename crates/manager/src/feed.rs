@@ -1,5 +1,6 @@
 //! One numbered stream of the events of all jobs, for readers that come, go and resume.
 
+use crate::core::unix_now;
 use cairn_workflow::Event;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,8 @@ const KEPT: usize = 2000;
 pub struct Item {
     pub number: u64,
     pub subject: String,
+    /// Since 1970.
+    pub unix_seconds: u64,
     pub event: Event,
 }
 
@@ -45,7 +48,7 @@ impl Feed {
             });
         }
         let number = self.newest.borrow().saturating_add(1);
-        items.push_back(Item { number, subject, event });
+        items.push_back(Item { number, subject, unix_seconds: unix_now(), event });
         while items.len() > KEPT {
             items.pop_front();
         }

@@ -8,6 +8,7 @@ mod actions;
 mod assets;
 mod cluster;
 mod discover;
+mod history;
 mod keep;
 mod login;
 mod media;
@@ -54,10 +55,11 @@ pub fn router() -> Router<Shared> {
         .route("/discover", get(pages::discover))
         .route("/discover/approve", post(discover::approve))
         .route("/media", get(pages::media))
+        .route("/media/download", post(media::download))
+        .route("/media/write", post(media::write))
         .route("/cluster", get(pages::cluster))
         .route("/network", get(pages::network))
         .route("/nodes/{name}", get(pages::node))
-        .route("/nodes/{name}/medium", post(actions::medium))
         .route("/nodes/{name}/restart", post(actions::restart))
         .route("/nodes/{name}/poweroff", post(actions::power_off))
         .route("/login", get(login::form).post(login::log_in))

@@ -44,8 +44,9 @@ impl Reader {
 }
 
 fn job(item: &Item) -> Option<Event> {
-    let Item { number, subject, event } = item;
-    let message = EventMessage { subject: subject.clone(), event: event.clone() };
+    let Item { number, subject, unix_seconds, event } = item;
+    let message =
+        EventMessage { subject: subject.clone(), unix_seconds: *unix_seconds, event: event.clone() };
     Event::default().event("job").id(number.to_string()).json_data(message).ok()
 }
 

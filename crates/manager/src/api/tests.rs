@@ -86,7 +86,8 @@ async fn without_the_token_nothing_is_read_or_changed() {
         "/api/v1/nodes/etcd-1/restart",
         "/api/v1/nodes/etcd-1/poweroff",
         "/discover/approve",
-        "/nodes/etcd-1/medium",
+        "/media/download",
+        "/media/write",
         "/nodes/etcd-1/restart",
         "/logout",
     ];

@@ -213,6 +213,9 @@ pub struct ApproveResponse {
 pub struct EventMessage {
     /// A node by its name, or what else the job is about.
     pub subject: String,
+    /// When, since 1970, by the manager's clock.
+    #[serde(default)]
+    pub unix_seconds: u64,
     pub event: Event,
 }
 

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
-fn shown(result: Result<impl IntoResponse, Problem>, back: &str) -> Response {
+pub fn shown(result: Result<impl IntoResponse, Problem>, back: &str) -> Response {
     match result {
         Ok(answer) => answer.into_response(),
         Err(problem) => {
@@ -20,10 +20,6 @@ fn page_of(node: &Path<String>) -> String {
     // what is no node's name would be no path either
     let is_name = node.0.parse::<cairn_model::cluster::Name>().is_ok();
     if is_name { format!("/nodes/{}", node.0) } else { "/cluster".into() }
-}
-
-pub async fn medium(session: Session, state: State<Shared>, name: Path<String>) -> Response {
-    shown(api::medium(session, state, name, axum::body::Bytes::new()).await, "/media")
 }
 
 pub async fn restart(session: Session, state: State<Shared>, name: Path<String>) -> Response {

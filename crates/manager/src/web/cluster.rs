@@ -1,12 +1,14 @@
 //! Every node as a card, and etcd.
 
+use super::history::history;
 use super::ui::{self, Tone, mark, state};
 use super::words;
 use crate::api::{EtcdStatus, NodeStatus, Status};
+use crate::feed::Item;
 use cairn_model::phase::{Condition, ConditionKind};
 use maud::{Markup, html};
 
-pub fn content(status: &Status) -> Markup {
+pub fn content(status: &Status, events: &[Item]) -> Markup {
     let (taken, free): (Vec<_>, Vec<_>) = status.nodes.iter().partition(|node| node.enrolled);
     html! {
         header.page { h1 { "Cluster" } p.quiet { "Every machine of " (status.cluster.name) ", and what it runs." } }
@@ -17,6 +19,7 @@ pub fn content(status: &Status) -> Markup {
         }
         ul.cards { @for node in taken { (card(node)) } }
         (etcd(&status.etcd))
+        (history(events, None))
         @if !free.is_empty() {
             section aria-labelledby="free" {
                 h2 #free { "Free places" }
@@ -36,7 +39,7 @@ fn card(node: &NodeStatus) -> Markup {
             p.facts { (node.role) " · " (node.address) }
             (conditions(&node.conditions))
             (hardware(node))
-            @if let Some(job) = &node.job { (ui::job(&format!("job-{}", node.name), job)) }
+            @if let Some(job) = &node.job { (ui::running_step(job)) }
         }
     }
 }

@@ -1,26 +1,131 @@
 //! Prepared media: for machines that can't start from the network.
 
-use super::ui;
-use crate::api::{NodeStatus, Status};
+mod act;
+
+use super::ui::{self, Choice, Tone, state};
+use super::words;
+use crate::api::{DiskStatus, JobStatus, MediumKind, MediumState, MediumStatus, Status};
 use maud::{Markup, html};
 
-pub fn content(status: &Status) -> Markup {
-    let free: Vec<&NodeStatus> = status.nodes.iter().filter(|node| !node.enrolled).collect();
+pub use act::{download, look, write};
+
+/// What is known about media beside the status.
+pub struct MediaView {
+    /// Of the manager's machine.
+    pub disks: Vec<DiskStatus>,
+    pub media: Vec<MediumStatus>,
+    /// What was written since the manager started, by node.
+    pub jobs: Vec<(String, JobStatus)>,
+}
+
+pub fn content(status: &Status, view: &MediaView) -> Markup {
+    let free: Vec<Choice<'_>> = status
+        .nodes
+        .iter()
+        .filter(|node| !node.enrolled)
+        .map(|node| Choice {
+            value: &node.name,
+            words: format!("{} ({})", node.name, node.role),
+            chosen: false,
+        })
+        .collect();
     html! {
         header.page {
             h1 { "Media" }
             p.quiet { "A card or stick with the whole system on it, for one named node. It joins by itself: its key is good once, and for seven days." }
         }
+        (writing(&view.jobs))
         @if free.is_empty() {
             (ui::empty("Every place is taken", "A medium is prepared for a place that no machine has taken."))
         } @else {
-            ul.cards {
-                @for node in free {
-                    li.card id={ "medium-" (node.name) } {
-                        h3 { (node.name) }
-                        p.facts { (node.role) " · " (node.address) }
-                        form method="post" action={ "/nodes/" (node.name) "/medium" } {
-                            button type="submit" { "Prepare and download" }
+            (form(&free, &view.disks))
+        }
+        (prepared(&view.media))
+    }
+}
+
+fn form(free: &[Choice<'_>], disks: &[DiskStatus]) -> Markup {
+    html! {
+        form.card.medium #medium method="post" action="/media/download" {
+            h2 { "Prepare a medium" }
+            div.pair {
+                (ui::select("medium-node", "node", "For the node", free))
+                fieldset.kinds {
+                    legend { "It is" }
+                    @for (kind, value) in [(MediumKind::Sd, "sd"), (MediumKind::Usb, "usb")] {
+                        @let id = format!("kind-{value}");
+                        label.tick for=(id) {
+                            input id=(id) type="radio" name="kind" value=(value) checked[kind == MediumKind::default()];
+                            span { (kind) }
+                        }
+                    }
+                }
+            }
+            div.ways {
+                section aria-labelledby="download" {
+                    h3 #download { "Download it" }
+                    p.quiet { "Some 200 MB, compressed. Programs that write cards take it as it is." }
+                    button type="submit" { "Prepare and download" }
+                }
+                section aria-labelledby="write" {
+                    h3 #write { "Write it here" }
+                    @if disks.is_empty() { p.quiet { "No disk was found on the manager's machine that may be written to. Plug in a card or a stick." } }
+                    @for (number, disk) in disks.iter().enumerate() { (target(number, disk)) }
+                    @if disks.iter().any(|disk| disk.refused.is_none()) {
+                        (ui::tick("medium-erase", "erase", "true", &html! { "Everything on the chosen disk is lost" }))
+                        button.danger type="submit" formaction="/media/write" { "Erase it and write" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A disk that is not offered says why.
+fn target(number: usize, disk: &DiskStatus) -> Markup {
+    let id = format!("target-{number}");
+    html! {
+        label.disk for=(id) {
+            input id=(id) type="radio" name="disk" value=(disk.id) disabled[disk.refused.is_some()];
+            span.disk-words {
+                span { @if disk.size > 0 { strong { (words::gigabytes(disk.size)) } " " } (disk.product) }
+                @if let Some(refused) = &disk.refused { span.quiet { (refused) } }
+            }
+        }
+    }
+}
+
+fn writing(jobs: &[(String, JobStatus)]) -> Markup {
+    html! {
+        @if !jobs.is_empty() {
+            section aria-labelledby="writing" {
+                h2.first #writing { "Written here" }
+                ul.cards.wide {
+                    @for (node, job) in jobs {
+                        li.card id={ "writing-" (node) } { h3 { (node) } (ui::job(&format!("writing-job-{node}"), job)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn prepared(media: &[MediumStatus]) -> Markup {
+    html! {
+        @if !media.is_empty() {
+            section aria-labelledby="prepared" {
+                h2 #prepared { "Prepared so far" }
+                ul.rows {
+                    @for medium in media {
+                        @let tone = match medium.state {
+                            MediumState::Good => Tone::Good,
+                            MediumState::Used | MediumState::Obsolete => Tone::Off,
+                            MediumState::Expired => Tone::Attention,
+                        };
+                        li {
+                            strong { (medium.node) } span { (medium.kind) } (state(tone, medium.state))
+                            @if medium.state == MediumState::Good { span.quiet { "until " (words::time(medium.expires)) } }
+                            details.story id={ "sum-" (medium.id) } { summary { "Checksum" } code { "sha256 " (medium.sha256) } }
                         }
                     }
                 }

@@ -1,14 +1,16 @@
 //! One node: what it is, how it is, and what can be done with it.
 
 use super::discover::disk_words;
+use super::history::history;
 use super::ui::{self, state};
 use super::{cluster, words};
 use crate::api::NodeStatus;
+use crate::feed::Item;
 use cairn_model::inventory::Inventory;
 use cairn_model::phase::Phase;
 use maud::{Markup, html};
 
-pub fn content(node: &NodeStatus) -> Markup {
+pub fn content(node: &NodeStatus, events: &[Item]) -> Markup {
     html! {
         header.page {
             p.crumbs { a href="/cluster" { "Cluster" } }
@@ -39,7 +41,11 @@ pub fn content(node: &NodeStatus) -> Markup {
                 ul.rows { @for disk in &inventory.disks { li { (disk_words(disk)) } } }
             }
         }
+        @if node.enrolled {
+            section aria-labelledby="log-title" { h2 #log-title { "Log" } (ui::log(&node.name)) }
+        }
         (actions(node))
+        (history(events, Some(&node.name)))
     }
 }
 

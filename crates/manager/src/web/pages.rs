@@ -29,8 +29,22 @@ macro_rules! page {
 }
 
 page!(overview, Overview, "/", "Overview");
-page!(media, Media, "/media", "Media");
-page!(cluster, Cluster, "/cluster", "Cluster");
+
+pub async fn cluster(visitor: Visitor, State(shared): State<Shared>) -> Response {
+    let status = now(&shared);
+    let content = cluster::content(&status, &shared.core.jobs.feed.after(0));
+    Page { place: Place::Cluster, path: "/cluster", title: "Cluster", status: &status, content }
+        .answer(&visitor)
+}
+
+pub async fn media(visitor: Visitor, State(shared): State<Shared>) -> Response {
+    let status = now(&shared);
+    let content = match media::look(&shared.core, &status).await {
+        Ok(view) => media::content(&status, &view),
+        Err(error) => notice(Tone::Failed, chain(&error)),
+    };
+    Page { place: Place::Media, path: "/media", title: "Media", status: &status, content }.answer(&visitor)
+}
 
 /// What happens on the wire changes nothing in the status: these two ask by themselves.
 macro_rules! wire_page {
@@ -56,7 +70,7 @@ pub async fn node(visitor: Visitor, State(shared): State<Shared>, Path(name): Pa
         let words = "There is no node of this name in the cluster file.".to_owned();
         return problem(StatusCode::NOT_FOUND, &[words], "/cluster");
     };
-    let content: Markup = node::content(found);
+    let content: Markup = node::content(found, &shared.core.jobs.feed.after(0));
     let path = format!("/nodes/{name}");
     Page { place: Place::Cluster, path: &path, title: &found.name, status: &status, content }.answer(&visitor)
 }

@@ -38,10 +38,25 @@ pub fn router() -> Router {
         .route("/sample/{name}", get(choose))
         .route("/assets/{name}", get(assets::get))
         .route("/api/v1/events", get(events))
+        .route(
+            "/api/v1/nodes/{name}/units",
+            get(|| async { r#"{"units":["cairn-agent.service","cairn-etcd.service","kernel"]}"# }),
+        )
+        .route("/api/v1/nodes/{name}/logs", get(log))
 }
 
 async fn choose(Path(name): Path<String>) -> Response {
     ([("set-cookie", format!("sample={name}; Path=/"))], Redirect::to("/")).into_response()
+}
+
+async fn log() -> Sse<impl stream::Stream<Item = Result<Event, Infallible>>> {
+    let lines =
+        stream::unfold((interval(Duration::from_millis(300)), 0_u64), |(mut tick, number)| async move {
+            tick.tick().await;
+            let entry = sample::log_entry(START.elapsed(), number);
+            Some((Event::default().event("entry").json_data(entry).unwrap_or_default(), (tick, number + 1)))
+        });
+    Sse::new(lines.map(Ok))
 }
 
 async fn events() -> Sse<impl stream::Stream<Item = Result<Event, Infallible>>> {
@@ -60,11 +75,11 @@ async fn page(headers: HeaderMap, place: Option<Path<String>>) -> Response {
     let (place, title, content) = match (name.as_str(), found) {
         ("", _) => (Place::Overview, "Overview", overview::content(status)),
         ("discover", _) => (Place::Discover, "Discover", discover::content(status, &sample::wire())),
-        ("media", _) => (Place::Media, "Media", media::content(status)),
-        ("cluster", _) => (Place::Cluster, "Cluster", cluster::content(status)),
+        ("media", _) => (Place::Media, "Media", media::content(status, &sample::media())),
+        ("cluster", _) => (Place::Cluster, "Cluster", cluster::content(status, &sample::events())),
         ("network", _) => (Place::Network, "Network", network::content(status, &sample::wire())),
         ("login", _) => return super::login::page("home", StatusCode::OK, None),
-        (name, Some(found)) => (Place::Cluster, name, node::content(found)),
+        (name, Some(found)) => (Place::Cluster, name, node::content(found, &sample::events())),
         _ => {
             let words = "There is no such page among the samples.".to_owned();
             return shell::problem(StatusCode::NOT_FOUND, &[words], "/");

@@ -1,19 +1,24 @@
 //! Clusters to look at and to test with. Everything that a machine can say is hostile in [`hostile`].
 
+use super::media::MediaView;
 use crate::api::{
-    ClusterStatus, EtcdMemberStatus, EtcdStatus, JobStatus, MachineStatus, NetworkStatus, NodeStatus, Status,
+    ClusterStatus, DiskStatus, EtcdMemberStatus, EtcdStatus, JobStatus, MachineStatus, MediumKind,
+    MediumState, MediumStatus, NetworkStatus, NodeStatus, Status,
 };
+use crate::feed::{Feed, Item};
 use crate::network::types::{
     DhcpServer, FetchStatus, InterfaceStatus, Mode, NetworkReport, PortStatus, StoryLine, WireMachine,
 };
 use cairn_host::interface::Kind;
 use cairn_host::port::{Holder, Protocol};
-use cairn_model::cluster::Role;
+use cairn_model::cluster::{Name, Role};
 use cairn_model::inventory::{Cpu, Disk, DiskContent, Firmware, Inventory, Product};
 use cairn_model::phase::{Condition, Phase};
 use cairn_netboot::Stage;
-use cairn_workflow::{Row, RowState};
+use cairn_workflow as workflow;
+use cairn_workflow::{Plan, Row, RowState, Step, What};
 use std::net::Ipv4Addr;
+use std::time::{Duration, SystemTime};
 
 #[cfg(test)]
 pub const HOSTILE: &str = "<script>alert(1)</script>\"'&";
@@ -327,6 +332,80 @@ pub fn hostile_wire() -> NetworkReport {
     }
     (report.sentence, report.hidden, report.troubles) = (text(), Some(text()), vec![text()]);
     report
+}
+
+pub fn media() -> MediaView {
+    let disk = |id: &str, product: &str, gb: u64, refused: Option<&str>| DiskStatus {
+        id: id.into(),
+        product: product.into(),
+        size: gb * 1_000_000_000,
+        refused: refused.map(str::to_owned),
+    };
+    let medium = |node: Name, state| MediumStatus {
+        id: format!("0b6cf1e5-{node}"),
+        node,
+        kind: MediumKind::Sd,
+        sha256: "ab".repeat(32),
+        expires: 1_764_453_600,
+        state,
+        used_by: None,
+    };
+    MediaView {
+        disks: vec![
+            disk("sdc", "SanDisk Ultra USB 3.0", 31, None),
+            disk("sda", "Samsung SSD 870 EVO", 1000, Some("It is not removable.")),
+        ],
+        media: ["backup-1", "etcd-1"]
+            .into_iter()
+            .zip([MediumState::Good, MediumState::Used])
+            .filter_map(|(node, state)| Some(medium(node.parse().ok()?, state)))
+            .collect(),
+        jobs: vec![("backup-1".into(), JobStatus { job: "write medium".into(), ..installing(9) })],
+    }
+}
+
+#[cfg(test)]
+pub fn hostile_media() -> MediaView {
+    let mut view = media();
+    for disk in &mut view.disks {
+        (disk.id, disk.product, disk.refused) = (HOSTILE.into(), HOSTILE.into(), Some(HOSTILE.into()));
+    }
+    view
+}
+
+/// What the jobs told, of which one failed.
+pub fn events() -> Vec<Item> {
+    let feed = Feed::new(SystemTime::now());
+    let steps = vec![
+        Step::new("copy", "Copy the system"),
+        Step::new("encrypt", "Encrypt the data partition (LUKS2)"),
+    ];
+    let whats = [
+        What::Planned { plan: Plan::new("install", "compute-1", steps) },
+        What::Retried { step: "copy".into(), attempt: 2, reason: "the connection broke".into() },
+        What::Done { step: "copy".into() },
+        What::Failed { step: "encrypt".into(), error: "no space <left>".into() },
+    ];
+    for (number, what) in (1..).zip(whats) {
+        feed.push("compute-1".into(), workflow::Event { number, what });
+    }
+    feed.after(0)
+}
+
+pub fn log_entry(at: Duration, number: u64) -> serde_json::Value {
+    let texts = [
+        "raft: leader is etcd-1",
+        "<b>not bold</b>: a machine may write what it likes",
+        "compaction took 12 ms",
+    ];
+    let index = usize::try_from(number % 3).unwrap_or_default();
+    serde_json::json!({
+        "time_us": (1_763_848_800 + at.as_secs()) * 1_000_000,
+        "unit": "cairn-etcd.service",
+        "identifier": "etcd",
+        "priority": if number % 7 == 3 { 3 } else { 6 },
+        "message": texts.get(index),
+    })
 }
 
 /// Every word that comes from outside tries to be markup.

@@ -58,10 +58,11 @@ impl Place {
         }
     }
 
-    /// When the live part is fetched anew. What is heard on the wire is no part of the status.
+    /// When the live part is fetched anew. What is heard on the wire and which disks are plugged in is no
+    /// part of the status.
     fn trigger(self) -> &'static str {
         match self {
-            Self::Discover | Self::Network => "sse:status, htmx:sseOpen from:body, every 4s",
+            Self::Discover | Self::Network | Self::Media => "sse:status, htmx:sseOpen from:body, every 3s",
             _ => "sse:status, htmx:sseOpen from:body",
         }
     }
@@ -163,6 +164,7 @@ pub fn whole(status: StatusCode, title: &str, live: bool, body: &Markup) -> Resp
                 link rel="stylesheet" href=(assets::path("page.css"));
                 @for script in scripts { script src=(assets::path(script)) defer {} }
                 script src=(assets::path("page.js")) defer {}
+                script src=(assets::path("log.js")) defer {}
             }
             body hx-ext="sse,morph" sse-connect=[live.then_some("/api/v1/events")] {
                 a.skip href="#main" { "Skip to what the page says" }

@@ -7,6 +7,7 @@ use cairn_model::inventory::DiskContent;
 /// The live part of every page.
 fn all(status: &Status) -> Vec<(&'static str, String)> {
     let report = if *status == sample::hostile() { sample::hostile_wire() } else { sample::wire() };
+    let media = if *status == sample::hostile() { sample::hostile_media() } else { sample::media() };
     let page = |place, path: &'static str, content| {
         let page = Page { place, path, title: "", status, content };
         (path, page.live().into_string())
@@ -14,11 +15,16 @@ fn all(status: &Status) -> Vec<(&'static str, String)> {
     let mut pages = vec![
         page(Place::Overview, "/", overview::content(status)),
         page(Place::Discover, "/discover", discover::content(status, &report)),
-        page(Place::Media, "/media", media::content(status)),
-        page(Place::Cluster, "/cluster", cluster::content(status)),
+        page(Place::Media, "/media", media::content(status, &media)),
+        page(Place::Cluster, "/cluster", cluster::content(status, &sample::events())),
         page(Place::Network, "/network", network::content(status, &report)),
     ];
-    pages.extend(status.nodes.iter().map(|one| page(Place::Cluster, "/nodes/NAME", node::content(one))));
+    pages.extend(
+        status
+            .nodes
+            .iter()
+            .map(|one| page(Place::Cluster, "/nodes/NAME", node::content(one, &sample::events()))),
+    );
     pages
 }
 

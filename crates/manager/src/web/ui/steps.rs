@@ -26,6 +26,14 @@ pub fn job(id: &str, job: &JobStatus) -> Markup {
     }
 }
 
+/// Only where it stands: what runs, or what failed. Nothing when it is over.
+pub fn running_step(job: &JobStatus) -> Markup {
+    let rows = || job.rows.iter();
+    let failed = rows().find(|row| row.state == RowState::Failed);
+    let now = failed.or_else(|| rows().find(|row| row.state == RowState::Running));
+    html! { @if let Some(now) = now { ol.steps { (row(now, job.seconds_left)) } } }
+}
+
 fn row(row: &Row, seconds_left: Option<u64>) -> Markup {
     let (tone, word) = match row.state {
         RowState::Waiting => (Tone::Off, "waiting"),
