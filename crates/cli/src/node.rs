@@ -7,6 +7,7 @@ use crate::client::{Client, Connection};
 use crate::status;
 use anyhow::{Result, bail};
 use cairn_manager::api::{ApproveRequest, ApproveResponse, MachineStatus, Status};
+use cairn_model::cluster::Role;
 use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
@@ -26,9 +27,12 @@ pub enum NodeCommand {
         /// The code that the machine's console shows
         #[arg(long)]
         code: String,
-        /// Which node it becomes; a free one when left out
+        /// Which node it becomes: a free place, or a new name; what suits its hardware when left out
         #[arg(long = "as", value_name = "NODE")]
         node: Option<String>,
+        /// Of a new place whose name does not say it: compute or backup
+        #[arg(long, requires = "node")]
+        role: Option<Role>,
         /// The disk to install on; may be left out when there is only one that is blank
         #[arg(long, value_name = "ID")]
         disk: Option<String>,
@@ -77,10 +81,10 @@ pub enum NodeCommand {
 pub fn run(command: NodeCommand) -> Result<()> {
     match command {
         NodeCommand::List { connection, json } => list(&connection.open()?, json),
-        NodeCommand::Approve { machine, code, node, disk, wipe, connection } => {
+        NodeCommand::Approve { machine, code, node, role, disk, wipe, connection } => {
             let client = connection.open()?;
             let id = find(&client, &machine)?.id;
-            let approved = approve(&client, &id, &ApproveRequest { code, node, disk, wipe })?;
+            let approved = approve(&client, &id, &ApproveRequest { code, node, role, disk, wipe })?;
             println!(
                 "{} is installed on {}; `cairn status` shows how far it is",
                 approved.node, approved.disk

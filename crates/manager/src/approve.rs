@@ -19,10 +19,18 @@ pub enum ApproveError {
     WrongCode { another: bool },
     #[error("the cluster has no node '{0}'")]
     NoSuchNode(Name),
+    #[error("'{0}' is no name for a node: use small letters, digits and hyphens")]
+    BadName(String),
     #[error("the place of '{0}' is taken by another machine; choose a free place or remove that node first")]
     PlaceTaken(Name),
-    #[error("the cluster has no free place left; add a node to the cluster file first")]
-    NoPlace,
+    #[error("no place suits this machine by itself: {0}; name the place that it should take")]
+    NoPlace(String),
+    #[error("the cluster has no place '{0}', and its name does not say what it should be: say the role too")]
+    NoRole(Name),
+    #[error(
+        "etcd has the places that it was founded with; take a free one of those, or remove a lost member first"
+    )]
+    NoMoreEtcd,
     #[error("the machine has no disk '{0}'; it has: {1}")]
     NoSuchDisk(String, String),
     #[error(
@@ -35,7 +43,7 @@ pub enum ApproveError {
     StartedFrom(String),
     #[error("no disk was named, and {0}; name one of: {1}")]
     ChooseDisk(&'static str, String),
-    #[error("the approval could not be written down")]
+    #[error("the approval could not be written down: {0}")]
     Store(String),
 }
 
@@ -58,18 +66,6 @@ pub fn place<'a>(
         }
         _ => Ok(node),
     }
-}
-
-/// The first free place that suits the machine: compute for what was started from the network.
-pub fn suggest(cluster: &Cluster, journal: &Journal) -> Option<Name> {
-    let free = |role| {
-        let mut places = cluster.nodes_of(role);
-        places
-            .find(|n| n.enrolled.is_none() && journal.approval_of(&n.name).is_none())
-            .map(|n| n.name.clone())
-    };
-    use cairn_model::cluster::Role;
-    [Role::Compute, Role::Etcd, Role::Backup].into_iter().find_map(free)
 }
 
 /// The disk to install on. A disk that is not blank needs the owner's word for this very disk.
@@ -181,14 +177,5 @@ mod tests {
             place(&taken, &journal, &stranger, &key(2), |_| false),
             Err(ApproveError::NoSuchNode(_))
         ));
-    }
-
-    #[test]
-    fn compute_is_suggested_first_and_never_a_place_that_is_promised() {
-        let mut journal = Journal::default();
-        assert_eq!(suggest(&cluster(), &journal), Some("compute-1".parse().unwrap()));
-        let node = "compute-1".parse().unwrap();
-        journal.approvals.insert(key(1), Approval::new(node, Way::Medium, None));
-        assert_eq!(suggest(&cluster(), &journal), Some("etcd-1".parse().unwrap()));
     }
 }

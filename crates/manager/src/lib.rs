@@ -48,6 +48,7 @@ mod seek;
 #[cfg(test)]
 mod simulation;
 mod status;
+mod suit;
 mod token;
 mod unlock;
 mod web;

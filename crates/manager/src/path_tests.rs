@@ -2,6 +2,7 @@
 
 use crate::decide::tests::sample_disk;
 use crate::simulation::{Agent, Lab, enrolled_boot, journal, name, new_file, passphrase};
+use cairn_model::cluster::Role;
 use cairn_model::inventory::{Disk, DiskContent};
 use cairn_model::phase::Phase;
 use cairn_vault::file::disk;
@@ -27,10 +28,10 @@ async fn a_fresh_machine_is_approved_installed_unlocked_and_runs() {
 
     let machine = lab.until_code().await;
     assert_eq!(machine.code, agent.code());
-    assert_eq!(lab.approve(&machine.id, "000-00x", "compute-1").unwrap_err().kind, "cairn:wrong-code");
+    assert_eq!(lab.approve(&machine.id, "000-00x", "compute-1").await.unwrap_err().kind, "cairn:wrong-code");
     assert!(!agent.has_anything());
     let code = machine.code.unwrap();
-    assert_eq!(lab.approve(&machine.id, &code, "compute-1").unwrap().disk, "virtio-a");
+    assert_eq!(lab.approve(&machine.id, &code, "compute-1").await.unwrap().disk, "virtio-a");
 
     agent.until(|state| matches!(state, AgentState::Installing { .. })).await;
     // what the machine was given is in the sealed copy already
@@ -71,7 +72,7 @@ async fn a_disk_that_is_not_blank_is_refused_in_words_and_nothing_is_sent() {
     let agent = Agent::new(None, vec![full]);
     let _power = agent.power_on(&lab).await;
     let machine = lab.until_code().await;
-    let error = lab.approve(&machine.id, &machine.code.unwrap(), "compute-1").unwrap_err();
+    let error = lab.approve(&machine.id, &machine.code.unwrap(), "compute-1").await.unwrap_err();
     assert_eq!(error.kind, "cairn:choose-disk");
     assert!(error.detail.contains("photos"), "{}", error.detail);
     assert!(!agent.has_anything());
@@ -87,7 +88,7 @@ async fn an_installation_that_breaks_off_is_told_and_tried_again_later() {
     agent.break_next_installation("the cable was pulled");
     let _power = agent.power_on(&lab).await;
     let machine = lab.until_code().await;
-    lab.approve(&machine.id, &machine.code.unwrap(), "compute-1").unwrap();
+    lab.approve(&machine.id, &machine.code.unwrap(), "compute-1").await.unwrap();
     let told = |status: &crate::api::Status| {
         let node = &status.nodes[1];
         let row = node.job.as_ref().and_then(|job| job.rows.iter().find(|row| row.state == RowState::Failed));
@@ -108,7 +109,10 @@ async fn three_wrong_codes_make_the_machine_show_another() {
     let _power = agent.power_on(&lab).await;
     let machine = lab.until_code().await;
     for _ in 0..3 {
-        assert_eq!(lab.approve(&machine.id, "wrong", "compute-1").unwrap_err().kind, "cairn:wrong-code");
+        assert_eq!(
+            lab.approve(&machine.id, "wrong", "compute-1").await.unwrap_err().kind,
+            "cairn:wrong-code"
+        );
     }
     let old = machine.code.clone();
     let another =
@@ -162,7 +166,7 @@ async fn a_manager_that_was_killed_goes_on_with_the_same_working_directory_and_w
     let agent = Agent::blank(None);
     let power = agent.power_on(&lab).await;
     let machine = lab.until_code().await;
-    lab.approve(&machine.id, &machine.code.unwrap(), "compute-1").unwrap();
+    lab.approve(&machine.id, &machine.code.unwrap(), "compute-1").await.unwrap();
     agent.until(|state| matches!(state, AgentState::Installing { .. })).await;
     power.cut(&lab);
     lab.kill().await;
@@ -214,4 +218,23 @@ async fn an_installation_that_this_cluster_did_not_order_is_not_taken_up() {
     };
     lab.until("it is refused", refused).await;
     assert_eq!(enrolled_boot(&lab.core.book, "compute-1"), None);
+}
+
+#[tokio::test]
+async fn an_approval_makes_the_place_that_is_missing_and_never_one_of_etcd() {
+    let folder = tempfile::tempdir().unwrap();
+    new_file(folder.path());
+    let lab = Lab::start(folder.path(), "work");
+    let agent = Agent::blank(None);
+    let _power = agent.power_on(&lab).await;
+    let machine = lab.until_code().await;
+    let code = machine.code.unwrap();
+    assert_eq!(lab.approve(&machine.id, &code, "etcd-9").await.unwrap_err().kind, "cairn:no-more-etcd");
+    assert_eq!(lab.approve(&machine.id, &code, "attic").await.unwrap_err().kind, "cairn:no-role");
+    assert_eq!(lab.approve(&machine.id, "000-00x", "compute-7").await.unwrap_err().kind, "cairn:wrong-code");
+    assert_eq!(lab.core.book.file().cluster().nodes.len(), 2, "a refused approval made a place");
+    assert_eq!(lab.approve(&machine.id, &code, "compute-7").await.unwrap().node, "compute-7");
+    let status = lab.until("the new place", |status| status.nodes.iter().any(|node| node.enrolled)).await;
+    let taken = status.nodes.iter().find(|node| node.enrolled).unwrap();
+    assert_eq!((taken.name.as_str(), taken.role), ("compute-7", Role::Compute));
 }

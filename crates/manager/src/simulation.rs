@@ -98,13 +98,18 @@ impl Lab {
         status.machines.into_iter().find(|m| m.code.is_some()).unwrap()
     }
 
-    pub fn approve(&self, id: &str, code: &str, node: &str) -> Result<api::ApproveResponse, api::Problem> {
+    pub async fn approve(
+        &self,
+        id: &str,
+        code: &str,
+        node: &str,
+    ) -> Result<api::ApproveResponse, api::Problem> {
         let request = ApproveRequest {
             code: code.to_owned(),
             node: Some(node.to_owned()),
             ..ApproveRequest::default()
         };
-        Ok(api::give(&self.core, id, &request)?)
+        Ok(api::give(&self.core, id, &request).await?)
     }
 
     /// Ends without closing anything in order, as SIGKILL would; the working directory is free afterwards.

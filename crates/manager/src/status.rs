@@ -3,7 +3,6 @@
 use crate::api::{
     ClusterStatus, EtcdMemberStatus, EtcdStatus, MachineStatus, NetworkStatus, NodeStatus, NodeVitals, Status,
 };
-use crate::approve::suggest;
 use crate::etcd::EtcdView;
 use crate::health;
 use crate::jobs::Jobs;
@@ -11,6 +10,7 @@ use crate::journal::Journal;
 use crate::keep;
 use crate::network::{CableView, NetworkView};
 use crate::registry::{Contact, Machine, Registry};
+use crate::suit;
 use cairn_model::cluster::{Cluster, Node};
 use cairn_model::phase::{Condition, Phase};
 use cairn_wire::fingerprint::short;
@@ -105,6 +105,8 @@ fn machine(view: &View<'_>, journal: &Journal, machine: &Machine) -> MachineStat
         [product.vendor.as_str(), product.name.as_str()].join(" ").trim().to_owned()
     });
     let phase = machine.phase(view.now);
+    let suggestion = description.and_then(|d| suit::suggest(view.cluster, journal, &d.inventory));
+    let (suggested, why) = suggestion.map(|found| (found.place.to_string(), found.reason)).unzip();
     MachineStatus {
         id: machine.fingerprint.to_string(),
         short_id: short(&machine.fingerprint),
@@ -114,7 +116,9 @@ fn machine(view: &View<'_>, journal: &Journal, machine: &Machine) -> MachineStat
         approved: journal.approvals.contains_key(&machine.fingerprint),
         inventory: description.map(|d| d.inventory.clone()),
         product: product.filter(|text| !text.is_empty()).unwrap_or_else(|| "unknown machine".to_owned()),
-        suggested: suggest(view.cluster, journal).map(|name| name.to_string()),
+        suggested,
+        suggested_because: why,
+        unfit: description.and_then(|d| suit::unfit(&d.inventory)),
         refused: machine.refused.clone().or_else(|| machine.error.clone()),
     }
 }

@@ -226,8 +226,11 @@ fn approve(lab: &Lab, client: &Client, machine: &MachineStatus, board: &Board) -
     if !String::from_utf8_lossy(&console).contains(&format!("code {code}")) {
         return Ok(false);
     }
-    let request =
-        ApproveRequest { code: code.clone(), node: Some(found.spec.name.clone()), disk: None, wipe: false };
+    let request = ApproveRequest {
+        code: code.clone(),
+        node: Some(found.spec.name.clone()),
+        ..ApproveRequest::default()
+    };
     let approved = node::approve(client, &machine.id, &request)?;
     board.say(&format!("{}: the code {code} is the same on both sides: approved", approved.node));
     Ok(true)

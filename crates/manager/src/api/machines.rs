@@ -5,11 +5,12 @@ use super::{Problem, Session, Shared};
 use crate::approve::{self, ApproveError};
 use crate::core::Core;
 use crate::journal::{Approval, Way};
+use crate::suit;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use cairn_model::cluster::{Fingerprint, Name};
+use cairn_model::cluster::{Fingerprint, Name, Role};
 use cairn_wire::message::AgentState;
 use tokio::time::Instant;
 
@@ -22,7 +23,10 @@ impl From<ApproveError> for Problem {
             ApproveError::WrongCode { .. } => (StatusCode::FORBIDDEN, "wrong-code"),
             ApproveError::NoSuchNode(_) => (StatusCode::UNPROCESSABLE_ENTITY, "no-such-node"),
             ApproveError::PlaceTaken(_) => (StatusCode::CONFLICT, "place-taken"),
-            ApproveError::NoPlace => (StatusCode::CONFLICT, "no-place"),
+            ApproveError::NoPlace(_) => (StatusCode::CONFLICT, "no-place"),
+            ApproveError::BadName(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad-name"),
+            ApproveError::NoRole(_) => (StatusCode::UNPROCESSABLE_ENTITY, "no-role"),
+            ApproveError::NoMoreEtcd => (StatusCode::CONFLICT, "no-more-etcd"),
             ApproveError::NoSuchDisk(..) => (StatusCode::UNPROCESSABLE_ENTITY, "no-such-disk"),
             ApproveError::NotBlank { .. } => (StatusCode::CONFLICT, "disk-not-blank"),
             ApproveError::TooSmall { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "disk-too-small"),
@@ -34,13 +38,22 @@ impl From<ApproveError> for Problem {
     }
 }
 
-/// Checks everything, and writes the approval down; the machine's own task goes on from there.
-pub fn give(core: &Core, id: &str, request: &ApproveRequest) -> Result<ApproveResponse, ApproveError> {
-    let fingerprint: Fingerprint = id.parse().map_err(|_| ApproveError::NoSuchMachine)?;
+/// An approval that may stand, as far as can be told before it is written down.
+struct Given {
+    machine: Fingerprint,
+    name: Name,
+    /// Of a place that has to be made.
+    new: Option<Role>,
+    way: Way,
+    replaces: Option<Fingerprint>,
+}
+
+fn check(core: &Core, id: &str, request: &ApproveRequest) -> Result<Given, ApproveError> {
+    let machine_key: Fingerprint = id.parse().map_err(|_| ApproveError::NoSuchMachine)?;
     let now = Instant::now();
     let file = core.book.file();
     let mut registry = core.registry();
-    let machine = registry.get_mut(&fingerprint).ok_or(ApproveError::NoSuchMachine)?;
+    let machine = registry.get_mut(&machine_key).ok_or(ApproveError::NoSuchMachine)?;
     let waits = machine.is_reached(now)
         && machine.contact.as_ref().is_some_and(|it| it.description.state == AgentState::Fresh);
     if !waits {
@@ -51,28 +64,64 @@ pub fn give(core: &Core, id: &str, request: &ApproveRequest) -> Result<ApproveRe
         return Err(ApproveError::WrongCode { another: machine.wrong_code() });
     }
     let contact = machine.contact.as_ref().ok_or(ApproveError::NotWaiting)?;
-    let way = approve::disk(&contact.description.inventory, request.disk.as_deref(), request.wipe)?;
+    let inventory = contact.description.inventory.clone();
+    let way = approve::disk(&inventory, request.disk.as_deref(), request.wipe)?;
     let is_reached = |other: &Fingerprint| registry.get(other).is_some_and(|m| m.is_reached(now));
-    let (name, replaces) = core.book.journal(|journal| -> Result<_, ApproveError> {
-        let name = match request.node.as_deref() {
-            Some(text) => text.parse::<Name>().map_err(|error| ApproveError::Store(error.to_string()))?,
-            None => approve::suggest(file.cluster(), journal).ok_or(ApproveError::NoPlace)?,
+    core.book.journal(|journal| {
+        let suggestion = suit::suggest(file.cluster(), journal, &inventory);
+        let (name, suggested) = match (request.node.as_deref(), suggestion) {
+            (Some(text), _) => {
+                (text.parse::<Name>().map_err(|_| ApproveError::BadName(text.to_owned()))?, None)
+            }
+            (None, Some(suggestion)) => (suggestion.place, Some(suggestion.role)),
+            (None, None) => {
+                let unfit = suit::unfit(&inventory);
+                let words = unfit.unwrap_or_else(|| "etcd has no free place, and it is small".to_owned());
+                return Err(ApproveError::NoPlace(words));
+            }
         };
-        let node = approve::place(file.cluster(), journal, &name, &fingerprint, is_reached)?;
+        if file.cluster().node(&name).is_none() {
+            let role = suit::role_of_new(&name, request.role.or(suggested));
+            return match role.ok_or_else(|| ApproveError::NoRole(name.clone()))? {
+                Role::Etcd => Err(ApproveError::NoMoreEtcd),
+                role => Ok(Given { machine: machine_key, name, new: Some(role), way, replaces: None }),
+            };
+        }
+        let node = approve::place(file.cluster(), journal, &name, &machine_key, is_reached)?;
         let holder = node.enrolled.as_ref().map(|holder| holder.boot);
-        Ok((name, holder.filter(|holder| *holder != fingerprint)))
-    })?;
+        let replaces = holder.filter(|holder| *holder != machine_key);
+        Ok(Given { machine: machine_key, name, new: None, way, replaces })
+    })
+}
+
+fn stored(error: impl std::error::Error) -> ApproveError {
+    ApproveError::Store(cairn_workflow::log::chain(&error))
+}
+
+/// Checks everything, makes the place if there is none, and writes the approval down; the machine's own
+/// task goes on from there.
+pub async fn give(core: &Core, id: &str, request: &ApproveRequest) -> Result<ApproveResponse, ApproveError> {
+    let Given { machine, name, new, way, replaces } = check(core, id, request)?;
+    if let Some(role) = new {
+        let place = name.clone();
+        let made = core.book.change(move |cluster| match cluster.node(&place) {
+            // somebody was as quick as we
+            Some(_) => Ok(cluster),
+            None => cluster.with_node(role, Some(place)),
+        });
+        made.await.map_err(stored)?;
+    }
     let disk = match &way {
         Way::Disk { id, .. } => id.clone(),
         Way::Medium => String::new(),
     };
     core.book
-        .note(|journal| journal.approve(fingerprint, Approval::new(name.clone(), way, replaces)))
-        .map_err(|error| ApproveError::Store(cairn_workflow::log::chain(&error)))?;
-    if let Some(machine) = registry.get_mut(&fingerprint) {
+        .note(|journal| journal.approve(machine, Approval::new(name.clone(), way, replaces)))
+        .map_err(stored)?;
+    core.machine(&machine, |machine| {
         machine.succeed();
         machine.wake.notify_one();
-    }
+    });
     tracing::info!(node = %name, disk, "the owner approved a machine");
     Ok(ApproveResponse { node: name.to_string(), disk })
 }
@@ -85,5 +134,5 @@ pub async fn approve(
 ) -> Result<Json<ApproveResponse>, Problem> {
     let Json(request) = body
         .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-request", error.body_text()))?;
-    Ok(Json(give(&shared.core, &id, &request)?))
+    Ok(Json(give(&shared.core, &id, &request).await?))
 }

@@ -108,8 +108,14 @@ pub struct MachineStatus {
     pub inventory: Option<Inventory>,
     /// Vendor and model in one line.
     pub product: String,
-    /// The free place that suits it.
+    /// The place that suits it: a free one, or a new one that its approval makes.
     pub suggested: Option<String>,
+    /// What of its hardware speaks for that place.
+    #[serde(default)]
+    pub suggested_because: Option<String>,
+    /// Why it can't serve as any node.
+    #[serde(default)]
+    pub unfit: Option<String>,
     /// Why it gets nothing, or why the last attempt failed.
     pub refused: Option<String>,
 }
@@ -190,9 +196,12 @@ pub struct NewResponse {
 pub struct ApproveRequest {
     /// As the machine's console shows it.
     pub code: String,
-    /// A free place; the suggested one when left out.
+    /// A free place, or the name of a new one; the suggested one when left out.
     #[serde(default)]
     pub node: Option<String>,
+    /// Of a new place whose name does not say it.
+    #[serde(default)]
+    pub role: Option<Role>,
     /// The stable id of the disk to install on; may be left out when only one would do.
     #[serde(default)]
     pub disk: Option<String>,

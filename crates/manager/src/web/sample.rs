@@ -61,6 +61,8 @@ fn machine(number: u8, product: &str, inventory: Inventory) -> MachineStatus {
         inventory: Some(inventory),
         product: product.into(),
         suggested: Some("compute-2".into()),
+        suggested_because: Some("7800 MiB of memory and 4 cores can run applications".into()),
+        unfit: None,
         refused: None,
     }
 }

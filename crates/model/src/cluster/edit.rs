@@ -170,7 +170,12 @@ impl Cluster {
         }
     }
 
-    fn free_name(&self, role: Role) -> Result<Name, EditError> {
+    /// The first name that a new node of this role can have.
+    ///
+    /// # Errors
+    ///
+    /// When no name can be made.
+    pub fn free_name(&self, role: Role) -> Result<Name, EditError> {
         let mut count: u16 = 1;
         loop {
             let name: Name = format!("{role}-{count}").parse()?;

@@ -21,8 +21,13 @@ fn requests(fields: &Fields) -> Vec<(String, ApproveRequest)> {
                 .map(|(_, text)| text.clone())
         };
         let code = given("code").unwrap_or_default();
-        let request =
-            ApproveRequest { code, node: given("node"), disk: given("disk"), wipe: given("wipe").is_some() };
+        let request = ApproveRequest {
+            code,
+            node: given("node"),
+            disk: given("disk"),
+            wipe: given("wipe").is_some(),
+            ..ApproveRequest::default()
+        };
         (id.clone(), request)
     };
     ticked.map(request).collect()
@@ -37,7 +42,7 @@ pub async fn approve(_: Session, State(shared): State<Shared>, Form(fields): For
     }
     let mut refused = Vec::new();
     for (id, request) in &requests {
-        if let Err(error) = api::give(&shared.core, id, request) {
+        if let Err(error) = api::give(&shared.core, id, request).await {
             let short: String = id.chars().take(8).collect();
             refused.push(format!("{short}: {}", Problem::from(error).detail));
         }
@@ -69,7 +74,13 @@ mod tests {
         ];
         let fields = fields.map(|(name, text)| (name.to_owned(), text.to_owned())).to_vec();
         let bb = ApproveRequest { code: "222-222".into(), ..ApproveRequest::default() };
-        let cc = ApproveRequest { code: "333-333".into(), node: None, disk: Some("nvme".into()), wipe: true };
+        let cc = ApproveRequest {
+            code: "333-333".into(),
+            node: None,
+            disk: Some("nvme".into()),
+            wipe: true,
+            ..ApproveRequest::default()
+        };
         assert_eq!(requests(&fields), [("bb".to_owned(), bb), ("cc".to_owned(), cc)]);
     }
 }

@@ -10,8 +10,10 @@ use maud::{Markup, html};
 /// With what the owner has to decide.
 pub fn waiting(machine: &MachineStatus, places: &[&str]) -> Markup {
     let id = &machine.id;
-    let choices: Vec<Choice<'_>> = places
+    let new = machine.suggested.as_deref().filter(|name| !places.contains(name));
+    let choices: Vec<Choice<'_>> = new
         .iter()
+        .chain(places)
         .map(|place| Choice {
             value: place,
             words: (*place).to_owned(),
