@@ -3,6 +3,7 @@
 pub mod etcd;
 pub mod k3s;
 pub mod node;
+pub mod shelf;
 
 use crate::console::say;
 use crate::state::NodeState;
@@ -15,6 +16,7 @@ use cairn_wire::tls::{Callers, Identity};
 use cairn_wire::{AGENT_PORT, server};
 use cairn_workflow::log::chain;
 use node::Node;
+use shelf::Shelf;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
@@ -52,7 +54,7 @@ async fn live() -> Result<()> {
         .with_context(|| format!("port {AGENT_PORT} can't be listened on"))?;
     say(&format!("{} is running ({} of `{}`, {})", config.name, config.role, config.cluster, config.address));
 
-    let node = Arc::new(Node::new(state, config));
+    let node = Arc::new(Node::new(state, Arc::new(Shelf::new(Path::new("/var/lib"))), config));
     let serving = server::serve(listener, &identity, &callers, Arc::clone(&node));
     tokio::select! {
         result = serving => Ok(result?),

@@ -12,8 +12,9 @@ use crate::part::{self, Part};
 use crate::pins::{Pin, Pins, PinsError};
 use crate::sum::{Sum, each_block};
 use serde::Serialize;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 /// The owner's own pins, in the store.
@@ -55,7 +56,9 @@ impl Store {
     /// # Errors
     /// When the folder can't be made.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(folder).map_err(|error| StoreError::Use(folder.to_owned(), error))?;
+        // it may make the manager's working directory, which is nobody else's business
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| StoreError::Use(folder.to_owned(), error))?;
         Ok(Self { folder: folder.to_owned() })
     }
 

@@ -1,5 +1,6 @@
 //! `cairn artifacts`: what comes from outside the node image, fetched, carried over, listed and locked.
 
+use crate::exit;
 use crate::manager::WORK;
 use crate::progress::follow;
 use anyhow::{Context, Result, bail};
@@ -12,9 +13,6 @@ use cairn_workflow::log::chain;
 use clap::Subcommand;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Something is missing; nothing failed.
-const MISSING: u8 = 2;
 
 #[derive(Debug, Subcommand)]
 pub enum ArtifactsCommand {
@@ -97,7 +95,7 @@ impl Choice {
 }
 
 /// # Errors
-/// What is in the way. Files that are merely missing are no error but an exit code of 2.
+/// What is in the way. Files that are merely missing are no error but an exit code of their own.
 pub fn run(command: ArtifactsCommand) -> Result<ExitCode> {
     match command {
         ArtifactsCommand::Pull { choice } => pull(&choice),
@@ -117,7 +115,7 @@ fn pull(choice: &Choice) -> Result<ExitCode> {
         Err(error) if error.is_offline() => {
             eprintln!("cairn: there is no network here, or none that leads there: {}", chain(&error));
             tell_missing(&items);
-            Ok(ExitCode::from(MISSING))
+            Ok(exit::not_well())
         }
         Err(error) => {
             tell_missing(&items);
@@ -176,7 +174,7 @@ fn lock_pins(place: &Place) -> Result<ExitCode> {
             path.display()
         );
     }
-    Ok(if locked.without.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(MISSING) })
+    Ok(if locked.without.is_empty() { ExitCode::SUCCESS } else { exit::not_well() })
 }
 
 fn outcome(items: &[Item]) -> ExitCode {
@@ -189,7 +187,7 @@ fn outcome(items: &[Item]) -> ExitCode {
 }
 
 fn code(items: &[Item]) -> ExitCode {
-    if items.iter().all(Item::is_there) { ExitCode::SUCCESS } else { ExitCode::from(MISSING) }
+    if items.iter().all(Item::is_there) { ExitCode::SUCCESS } else { exit::not_well() }
 }
 
 /// What an owner has to carry over, and what nobody can before it is locked.

@@ -87,7 +87,7 @@ fn serve() -> SocketAddr {
 fn what_is_missing_is_pulled_once_and_then_all_is_there() {
     let url = format!("http://{}/k3s", serve());
     let owner = Owner::new(&pin("k3s", &url, Some(&program_sum())));
-    assert_eq!(owner.cairn(&["list"]).code, 2);
+    assert_eq!(owner.cairn(&["list"]).code, 3);
     let said = owner.cairn(&["pull"]);
     assert_eq!((said.code, said.out.as_str()), (0, "all 1 artifacts are there\n"), "{}", said.err);
     assert!(said.err.contains("k3s v1 (amd64): done"), "{}", said.err);
@@ -111,11 +111,11 @@ fn a_wrong_file_is_an_error_and_names_both_checksums() {
 fn what_is_not_locked_is_missing_and_says_how_it_gets_locked() {
     let owner = Owner::new(&pin("k3s", "http://127.0.0.1:9/k3s", None));
     let said = owner.cairn(&["pull"]);
-    assert_eq!(said.code, 2);
+    assert_eq!(said.code, 3);
     assert!(said.err.contains("not locked") && said.err.contains("`cairn artifacts lock`"), "{}", said.err);
     // there is no checksum file either, so locking can't help, and what is downloaded is not believed
     let said = owner.cairn(&["lock"]);
-    assert_eq!(said.code, 2);
+    assert_eq!(said.code, 3);
     assert!(said.err.contains("k3s v1 (amd64) stays unlocked"), "{}", said.err);
 }
 
@@ -126,14 +126,14 @@ fn without_a_network_what_is_missing_is_listed_and_can_be_carried_over() {
     drop(free);
     let owner = Owner::new(&pin("k3s", &url, Some(&program_sum())));
     let said = owner.cairn(&["pull"]);
-    assert_eq!(said.code, 2);
+    assert_eq!(said.code, 3);
     assert!(said.err.contains("there is no network here"), "{}", said.err);
     assert!(said.err.contains(&format!("  k3s v1 (amd64), size unknown: {url}\n")), "{}", said.err);
 
     let stick = owner.path("stick");
     std::fs::create_dir(&stick).unwrap();
     let said = owner.cairn(&["import", stick.to_str().unwrap()]);
-    assert_eq!(said.code, 2);
+    assert_eq!(said.code, 3);
     assert!(said.out.contains("has nothing that is missing"), "{}", said.out);
     std::fs::write(stick.join("Unconfirmed 4711.crdownload"), PROGRAM).unwrap();
     let said = owner.cairn(&["import", stick.to_str().unwrap()]);

@@ -1,5 +1,6 @@
 //! What the parts of a running manager share.
 
+use crate::artifacts::Artifacts;
 use crate::book::Book;
 use crate::decide::Proven;
 use crate::etcd::EtcdView;
@@ -31,6 +32,7 @@ pub struct Core {
     /// With those who try passphrases.
     pub patience: Arc<Patience>,
     pub image_dir: PathBuf,
+    pub artifacts: Arc<Artifacts>,
     registry: Mutex<Registry>,
     pub etcd: Mutex<EtcdView>,
     pub network: Mutex<NetworkView>,
@@ -63,6 +65,7 @@ impl Core {
         network: NetworkView,
     ) -> Arc<Self> {
         let core = Self {
+            artifacts: Arc::new(Artifacts::new(book.work().artifacts())),
             book,
             jobs: Jobs::new(Arc::new(Feed::new(SystemTime::now()))),
             trust,

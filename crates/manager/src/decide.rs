@@ -84,6 +84,8 @@ pub enum Action {
     Configure {
         node: Name,
     },
+    /// Tell it where to fetch what it wants, as far as it is there.
+    Provide,
     Nothing,
     /// In words for the owner. The machine gets nothing.
     Refuse {
@@ -241,6 +243,8 @@ fn running(facts: &Facts<'_>, said: &str) -> Action {
         (Some(Enrolled { node: Some(known), .. }), _) if known == key => {
             if facts.told != Some(facts.cluster.generation) && facts.may_try {
                 Action::Configure { node: name.clone() }
+            } else if !facts.description.wants.is_empty() && facts.may_try {
+                Action::Provide
             } else {
                 Action::Nothing
             }

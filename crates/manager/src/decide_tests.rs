@@ -2,7 +2,7 @@ use super::*;
 use cairn_model::inventory::{Cpu, Disk, DiskContent, Firmware, Interface, Inventory, Product};
 use cairn_vault::file::ClusterFile;
 use cairn_vault::{PrivateKey, SigningRequest};
-use cairn_wire::message::{CertificateRequests, Encryption};
+use cairn_wire::message::{CertificateRequests, Encryption, Wanted};
 
 pub(crate) fn key(byte: u8) -> Fingerprint {
     Fingerprint::from_bytes([byte; 32])
@@ -53,6 +53,7 @@ pub(crate) fn description(state: AgentState) -> Description {
         encryption: Encryption { luks_uuid: Some(LUKS), encrypted: false, unlocked: false },
         requests: None,
         boot_certificate: None,
+        wants: Vec::new(),
         etcd_healthy: None,
         memory_used: 0,
         agent_resident: 0,
@@ -240,6 +241,19 @@ fn a_running_node_is_told_each_roster_once() {
     let told = |number| Case { told: Some(number), ..with(file.clone()) };
     assert_eq!(told(file.generation).after(&me, &running), Action::Nothing);
     assert_eq!(told(file.generation - 1).after(&me, &running), configure);
+}
+
+#[test]
+fn what_a_running_node_wants_comes_after_the_roster() {
+    let wanted = Wanted { name: "k3s".into(), version: "v1".into(), machine: "x86_64".into() };
+    let state = AgentState::Running { node: "etcd-1".into() };
+    let wants = Description { wants: vec![wanted], ..description(state) };
+    let file = enrolled("etcd-1", 1).with_node_key(&name("etcd-1"), key(2)).unwrap();
+    let me = node("etcd-1", 2);
+    assert_eq!(with(file.clone()).after(&me, &wants), Action::Configure { node: name("etcd-1") });
+    let told = Case { told: Some(file.generation), ..with(file) };
+    assert_eq!(told.after(&me, &wants), Action::Provide);
+    assert_eq!(Case { may_try: false, ..told }.after(&me, &wants), Action::Nothing);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::core::Core;
 use crate::decide::{self, Action, Facts, Proven};
 use crate::follow::Follower;
-use crate::{enrol, network, unlock};
+use crate::{artifacts, enrol, network, unlock};
 use cairn_model::cluster::{Cluster, Fingerprint, Name};
 use cairn_model::phase::Phase;
 use cairn_vault::Leaf;
@@ -224,6 +224,7 @@ async fn act(
         Action::Unlock { node, luks } => unlock::unlock(core, client, &key, &node, luks).await,
         Action::Configure { node } => unlock::configure(core, client, &key, &node).await,
         Action::Adopt { node, boot, running, luks } => enrol::adopt(core, &node, boot, running, luks).await,
+        Action::Provide => artifacts::provide(core, client, &key, &description.wants).await,
     };
     match outcome {
         Ok(()) if enrols => drop(core.machine(&key, |machine| machine.ordered(Instant::now()))),

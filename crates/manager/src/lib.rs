@@ -16,6 +16,7 @@
 
 pub mod api;
 pub mod approve;
+mod artifacts;
 mod book;
 mod core;
 pub mod decide;

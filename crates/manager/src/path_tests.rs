@@ -2,11 +2,12 @@
 
 use crate::decide::tests::sample_disk;
 use crate::simulation::{Agent, Lab, enrolled_boot, journal, name, new_file, passphrase};
+use cairn_artifacts::{Store, Sum};
 use cairn_model::cluster::Role;
 use cairn_model::inventory::{Disk, DiskContent};
 use cairn_model::phase::Phase;
 use cairn_vault::file::disk;
-use cairn_wire::message::AgentState;
+use cairn_wire::message::{AgentState, Wanted};
 use cairn_workflow::RowState;
 use uuid::Uuid;
 
@@ -237,4 +238,46 @@ async fn an_approval_makes_the_place_that_is_missing_and_never_one_of_etcd() {
     let status = lab.until("the new place", |status| status.nodes.iter().any(|node| node.enrolled)).await;
     let taken = status.nodes.iter().find(|node| node.enrolled).unwrap();
     assert_eq!((taken.name.as_str(), taken.role), ("compute-7", Role::Compute));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_node_gets_what_it_wants_once_the_manager_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    new_file(folder.path());
+    let lab = Lab::start(folder.path(), "work");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    lab.core.artifacts.serve_at(Some(format!("http://{}", listener.local_addr().unwrap())));
+    let files = lab.core.artifacts.files();
+    tokio::spawn(cairn_netboot::Http { listener, files, story: cairn_netboot::Story::new() }.serve());
+
+    let agent = Agent::blank(None);
+    let wanted = Wanted { name: "k3s".into(), version: "v1".into(), machine: "x86_64".into() };
+    agent.want(wanted.clone());
+    let power = agent.power_on(&lab).await;
+    let machine = lab.until_code().await;
+    lab.approve(&machine.id, &machine.code.unwrap(), "compute-1").await.unwrap();
+    agent.until(|state| matches!(state, AgentState::Installing { .. })).await;
+    agent.finish_install();
+    lab.until_node("compute-1", Phase::Restarting).await;
+    power.cut(&lab);
+    agent.restart_into(running);
+    let _power = agent.power_on(&lab).await;
+
+    let says = |text: &'static str| {
+        move |status: &crate::api::Status| {
+            status.nodes.iter().flat_map(|node| &node.conditions).any(|it| it.message.contains(text))
+        }
+    };
+    lab.until("it is said that nothing pins it", says("pins no k3s v1 for amd64")).await;
+    // the owner pins it and carries the file over
+    let store = Store::open(&folder.path().join("work/artifacts")).unwrap();
+    let sum = Sum::of_bytes(b"the program");
+    let pin = "[[artifact]]\nname = 'k3s'\nversion = 'v1'\narch = 'amd64'\nurl = 'https://a.example/k3s'\n";
+    std::fs::write(store.pins_path(), format!("{pin}sha256 = '{sum}'\n")).unwrap();
+    lab.until("it is said that it is missing", says("does not have k3s v1 (amd64) yet")).await;
+    let carried = folder.path().join("carried over");
+    std::fs::write(&carried, "the program").unwrap();
+    store.take(&carried, sum).unwrap();
+    lab.until("nothing is missing", |status| !says("k3s v1")(status)).await;
+    assert_eq!(agent.fetched(), [(wanted, "the program".to_owned())]);
 }

@@ -48,6 +48,8 @@ pub struct Machine {
     /// No further attempt at what failed before this moment.
     pub not_before: Option<Instant>,
     pub failures: u32,
+    /// Why it does not get what it wants from outside the image.
+    pub lacking: Vec<String>,
     /// A long question is being answered: silence means nothing.
     pub busy: bool,
     /// The roster number that it was last told.
@@ -172,6 +174,7 @@ impl Machine {
             refused: None,
             not_before: None,
             failures: 0,
+            lacking: Vec::new(),
             busy: false,
             told: None,
             orders: 0,
@@ -189,6 +192,9 @@ impl Machine {
     }
 
     pub fn spoke(&mut self, proven: Proven, description: Description, now: Instant) {
+        if description.wants.is_empty() {
+            self.lacking.clear();
+        }
         self.contact = Some(Contact { at: now, proven, description });
         self.error = None;
     }

@@ -6,7 +6,7 @@ use crate::front;
 use crate::network::{self, NetworkView};
 use crate::options::{Cable, Listen, ManagerError, Options};
 use crate::workdir::WorkDir;
-use crate::{etcd, seek};
+use crate::{artifacts, etcd, seek};
 use cairn_vault::file::disk;
 use cairn_wire::announce::Listener;
 use std::net::SocketAddr;
@@ -81,6 +81,7 @@ fn start(core: &Arc<Core>, parts: &mut JoinSet<()>, cable: Option<Cable>, interf
             }
         }
     });
+    parts.spawn(artifacts::keep_server(Arc::clone(core)));
     if !interfaces.is_empty() {
         parts.spawn(network::keep_address(Arc::clone(core), interfaces));
     }

@@ -8,6 +8,7 @@ use crate::journal::Journal;
 use crate::network::NetworkView;
 use crate::workdir::WorkDir;
 use crate::{open, run};
+use cairn_artifacts::{Client, Patience, Want};
 use cairn_model::cluster::{Fingerprint, Name};
 use cairn_model::inventory::Disk;
 use cairn_model::log::{LogEntry, LogQuery};
@@ -20,8 +21,8 @@ use cairn_wire::announce::Announcement;
 use cairn_wire::code::{Commitment, Nonce, ShortCode, commit};
 use cairn_wire::fingerprint;
 use cairn_wire::message::{
-    AgentState, CertificateRequests, Certificates, Description, Encryption, EnrolOrder, PROTOCOL, Peer,
-    Request, Response, install_steps,
+    AgentState, CertificateRequests, Certificates, Description, Encryption, EnrolOrder, ImageFile, PROTOCOL,
+    Peer, Request, Response, Wanted, install_steps,
 };
 use cairn_wire::server::{Handler, LogReceiver, serve};
 use cairn_wire::tls::{Callers, Identity, pem_to_der};
@@ -145,6 +146,9 @@ struct Now {
     recovery_key: Option<cairn_model::secret::Secret>,
     unlocked: bool,
     configured: u32,
+    wants: Vec<Wanted>,
+    /// What it was told to fetch, and what that was.
+    fetched: Vec<(Wanted, String)>,
     /// The next installation breaks off at once, for this reason.
     breaks: Option<String>,
 }
@@ -184,6 +188,14 @@ impl Agent {
 
     pub fn break_next_installation(&self, reason: &str) {
         self.now().breaks = Some(reason.to_owned());
+    }
+
+    pub fn want(&self, wanted: Wanted) {
+        self.now().wants.push(wanted);
+    }
+
+    pub fn fetched(&self) -> Vec<(Wanted, String)> {
+        self.now().fetched.clone()
     }
 
     pub fn become_state(&self, state: AgentState) {
@@ -288,6 +300,15 @@ impl Agent {
     }
 }
 
+/// Fetches and checks a file as a node does.
+fn fetched_text(file: &ImageFile) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("file");
+    let want = Want { url: file.url.clone(), sum: file.sha256.parse().unwrap(), size: Some(file.size) };
+    cairn_artifacts::fetch(&Client::direct(Patience::default()), &want, &target, &mut |_| {}).unwrap();
+    std::fs::read_to_string(target).unwrap()
+}
+
 /// A machine that is switched on.
 pub struct Power {
     serving: JoinHandle<()>,
@@ -322,6 +343,7 @@ impl Handler for Agent {
                     encryption: Encryption { luks_uuid: Some(self.luks), encrypted, unlocked: now.unlocked },
                     requests: Some(requests).filter(|_| now.certificates.is_none()),
                     boot_certificate: now.certificates.as_ref().map(|c| c.boot.clone()),
+                    wants: now.wants.clone(),
                     etcd_healthy: None,
                     memory_used: 200 << 20,
                     agent_resident: 9 << 20,
@@ -370,6 +392,18 @@ impl Handler for Agent {
                 Response::Done
             }
             Request::Follow { .. } => unreachable!("the server answers it for {}", peer.fingerprint),
+            Request::Provide { artifacts } => {
+                let mut fetched = Vec::new();
+                for artifact in artifacts {
+                    let file = artifact.file.clone();
+                    let got = tokio::task::spawn_blocking(move || fetched_text(&file)).await.unwrap();
+                    fetched.push((artifact.wanted, got));
+                }
+                let mut now = self.now();
+                now.wants.retain(|wanted| !fetched.iter().any(|(got, _)| got == wanted));
+                now.fetched.extend(fetched);
+                Response::Done
+            }
             Request::PowerOff | Request::Restart => Response::Done,
             Request::Units => {
                 let units = self.journal.borrow().iter().map(|(unit, _)| unit.parse().unwrap()).collect();

@@ -60,6 +60,7 @@ fn node(view: &View<'_>, node: &Node) -> NodeStatus {
     let phase = machine.map_or(Phase::Absent, |machine| machine.phase(view.now));
     let mut conditions = description.map(|d| d.conditions.clone()).unwrap_or_default();
     conditions.extend(machine.and_then(|m| m.refused.clone()).map(Condition::fault));
+    conditions.extend(machine.iter().flat_map(|machine| machine.lacking.iter()).map(Condition::waiting));
     if let (Phase::Unreachable, Some(error)) = (phase, machine.and_then(|m| m.error.as_ref())) {
         conditions.push(Condition::waiting(format!("last attempt: {error}")));
     }

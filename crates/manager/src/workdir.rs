@@ -55,6 +55,11 @@ impl WorkDir {
         self.path.join("journal.json")
     }
 
+    /// The store of artifacts.
+    pub fn artifacts(&self) -> PathBuf {
+        self.path.join("artifacts")
+    }
+
     /// Where large temporary files go: beside the rest, since `/tmp` may be memory.
     pub fn path(&self) -> &Path {
         &self.path

@@ -1,6 +1,8 @@
-//! The files that are served: a fixed map from name to path. Nothing that comes over the wire is ever
-//! joined to a path, so there is no path to escape from.
+//! The files that are served: a fixed map from name to path, and folders whose files are named by their
+//! SHA-256. Nothing else that comes over the wire is ever joined to a path, so there is no path to escape
+//! from.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +10,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Default)]
 pub struct Files {
     by_name: BTreeMap<String, PathBuf>,
+    by_sum: BTreeMap<String, PathBuf>,
 }
 
 impl Files {
@@ -23,17 +26,34 @@ impl Files {
         self
     }
 
+    /// Serves the files of a folder that are named by their SHA-256, in lower case, as `name/SHA256`; also
+    /// those that come later.
+    #[must_use]
+    pub fn with_sums(mut self, name: impl Into<String>, folder: impl Into<PathBuf>) -> Self {
+        self.by_sum.insert(name.into(), folder.into());
+        self
+    }
+
     /// The file that a client means by `asked`: the name itself, or with one `/` before it, as some
     /// firmware and every URL has it.
-    pub fn find(&self, asked: &str) -> Option<(&str, &Path)> {
+    pub fn find<'a>(&'a self, asked: &'a str) -> Option<(&'a str, Cow<'a, Path>)> {
         let name = asked.strip_prefix('/').unwrap_or(asked);
-        self.by_name.get_key_value(name).map(|(name, path)| (name.as_str(), path.as_path()))
+        if let Some((name, path)) = self.by_name.get_key_value(name) {
+            return Some((name, Cow::Borrowed(path)));
+        }
+        let (folder, sum) = name.split_once('/')?;
+        let folder = self.by_sum.get(folder).filter(|_| is_sum(sum))?;
+        Some((name, Cow::Owned(folder.join(sum))))
     }
 
     /// Every name with its path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Path)> {
         self.by_name.iter().map(|(name, path)| (name.as_str(), path.as_path()))
     }
+}
+
+fn is_sum(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]
@@ -56,6 +76,23 @@ mod tests {
             "CAIRN.EFI",
             "/srv/image/cairn.efi",
         ] {
+            assert_eq!(files.find(asked), None, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn in_a_folder_of_sums_only_sums_are_found() {
+        let files = Files::new().with_sums("artifacts", "/srv/store");
+        let sum = "0123456789abcdef".repeat(4);
+        let asked = format!("/artifacts/{sum}");
+        let (name, path) = files.find(&asked).unwrap();
+        assert_eq!((name, path.as_ref()), (&asked[1..], Path::new("/srv/store").join(&sum).as_path()));
+        let part = format!("artifacts/{sum}.part");
+        let upper = format!("artifacts/{}", sum.to_uppercase());
+        let deep = format!("artifacts/x/{sum}");
+        let up = format!("artifacts/../{}", &sum[3..]);
+        for asked in ["artifacts", "artifacts/", "artifacts/artifacts.toml", &part, &upper, &deep, &up, &sum]
+        {
             assert_eq!(files.find(asked), None, "{asked:?}");
         }
     }

@@ -34,7 +34,7 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(30);
 
 type Answer = Response<UnsyncBoxBody<Bytes, io::Error>>;
 
-/// The HTTP server.
+/// The HTTP server; also of use without network boot.
 pub struct Http {
     /// Where it listens.
     pub listener: TcpListener,
@@ -46,6 +46,9 @@ pub struct Http {
 
 impl Http {
     /// Serves until it fails; dropping the future ends all connections.
+    ///
+    /// # Errors
+    /// When it can take no more connections.
     pub async fn serve(self) -> io::Result<()> {
         let Self { listener, files, story } = self;
         let files = Arc::new(files);

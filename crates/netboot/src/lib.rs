@@ -10,7 +10,8 @@
 //!
 //! What it does not do: no chain loader (firmware loads the final image itself, see [`policy`] for why that
 //! can't loop), no boot of BIOS machines, iPXE or arm64 (they get an address and the log says why no more),
-//! no relays, no IPv6, no files but those named at the start, no writing.
+//! no relays, no IPv6, no files but those named at the start and those that a folder has under their checksums,
+//! no writing.
 //!
 //! Start reading at [`dhcp::answer`], a pure function that decides everything about DHCP, and
 //! [`tftp::window::Window`], which decides what TFTP sends. [`server`] puts them on sockets. What happens is
@@ -24,7 +25,7 @@ pub mod dhcp;
 pub mod diagnosis;
 pub mod files;
 mod frame;
-mod http;
+pub mod http;
 pub mod link;
 pub mod mac;
 pub mod policy;
@@ -40,6 +41,7 @@ pub use config::{Config, HTTP_PORT, Mode, OwnCable};
 pub use counters::Counts;
 pub use diagnosis::{Diagnosis, Stage, diagnose};
 pub use files::Files;
+pub use http::Http;
 pub use mac::Mac;
 pub use policy::{Arch, BootAnswer, BootPolicy, Client, MachineRequest};
 pub use probe::ForeignServer;

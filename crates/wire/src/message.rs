@@ -52,6 +52,10 @@ pub enum Request {
         config: Box<NodeConfig>,
         roster: SignedRoster,
     },
+    /// Where to fetch what the node wants. Answered at once; what is fetched is not wanted any more.
+    Provide {
+        artifacts: Vec<Artifact>,
+    },
     PowerOff,
     Restart,
     /// Which units have entries in the journal; answered with [`Response::Units`].
@@ -102,6 +106,9 @@ pub struct Description {
     /// The boot certificate, once the machine has one: lets a manager that lost its papers see that
     /// it issued this identity itself.
     pub boot_certificate: Option<String>,
+    /// What a running node lacks and is not fetching already.
+    #[serde(default)]
+    pub wants: Vec<Wanted>,
     /// Local health of etcd on an etcd node.
     pub etcd_healthy: Option<bool>,
     /// Bytes: what the node uses (total less available), and what the agent itself occupies.
@@ -225,6 +232,23 @@ pub struct ImageFile {
     pub url: String,
     pub size: u64,
     pub sha256: String,
+}
+
+/// Something from outside the node image that a node needs, such as k3s.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Wanted {
+    pub name: String,
+    pub version: String,
+    /// As `uname -m` says it.
+    pub machine: String,
+}
+
+/// A wanted file, and where it is. Its checksum comes over this connection, so the server that has the
+/// file need not be trusted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    pub wanted: Wanted,
+    pub file: ImageFile,
 }
 
 /// PEM certificates for a node. Public, all of them.

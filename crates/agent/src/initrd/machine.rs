@@ -232,6 +232,7 @@ impl Machine {
             encryption,
             requests,
             boot_certificate: now.boot_certificate.clone(),
+            wants: Vec::new(),
             etcd_healthy: None,
             memory_used: memory::used(),
             agent_resident: memory::own(),
@@ -436,7 +437,7 @@ impl Handler for Machine {
             Request::Restart | Request::PowerOff => refused(STRANGER),
             Request::Units if machine.may_control(&peer) => machine.journal.answer_units(),
             Request::Units => refused(STRANGER),
-            Request::Configure { .. } => refused("this machine is not running yet"),
+            Request::Configure { .. } | Request::Provide { .. } => refused("this machine is not running yet"),
             Request::Follow { .. } | Request::Log(_) => refused("nothing to follow"),
         };
         let response = match tokio::task::spawn_blocking(blocking).await {

@@ -1,24 +1,12 @@
-//! k3s on a compute node: configured for the external etcd, started when its artifact is there.
+//! k3s on a compute node: configured for the external etcd, started when its artifacts are there.
 
 use cairn_model::node_config::{K3s, K3sRole, NodeConfig};
 use std::fmt::Write;
-use std::path::Path;
 
 pub const CONFIG_FILE: &str = "/run/cairn/k3s.yaml";
 pub const ENVIRONMENT_FILE: &str = "/run/cairn/k3s.env";
 pub const UNIT: &str = "k3s.service";
-const ARTIFACT: &str = "/var/lib/cairn/artifacts/k3s";
 const FILES: &str = "/var/lib/cairn";
-
-/// The program is an artifact: it comes later than the node, and the node runs without it.
-pub fn artifact_is_there() -> bool {
-    Path::new(ARTIFACT).is_file()
-}
-
-/// What the condition says while it is not.
-pub fn waiting(k3s: &K3s) -> String {
-    format!("waiting for artifact k3s {}", k3s.version)
-}
 
 /// The unit's environment: which of k3s's two commands runs.
 pub fn environment(k3s: &K3s) -> String {
@@ -78,10 +66,5 @@ mod tests {
         let text = configuration(&config(), &k3s(role));
         assert!(text.contains("server: \"https://10.81.3.20:6443\"") && !text.contains("datastore"));
         assert_eq!(environment(&k3s(role)), "K3S_ROLE=agent\n");
-    }
-
-    #[test]
-    fn a_missing_artifact_is_named_with_its_version() {
-        assert_eq!(waiting(&k3s(K3sRole::Server)), "waiting for artifact k3s v1.33.1+k3s1");
     }
 }

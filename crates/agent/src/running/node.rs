@@ -2,6 +2,7 @@
 
 use crate::command::{self, CommandError};
 use crate::journal::Journal;
+use crate::running::shelf::Shelf;
 use crate::running::{etcd, k3s};
 use crate::state::NodeState;
 use crate::{boot, files, inventory, memory, version, vitals, volume};
@@ -12,7 +13,7 @@ use cairn_model::node_config::NodeConfig;
 use cairn_model::phase::{Condition, ConditionKind};
 use cairn_model::vitals::Vitals;
 use cairn_vault::SignedRoster;
-use cairn_wire::message::{AgentState, Description, Encryption, PROTOCOL, Peer, Request, Response};
+use cairn_wire::message::{AgentState, Artifact, Description, Encryption, PROTOCOL, Peer, Request, Response};
 use cairn_wire::server::{Handler, LogReceiver};
 use cairn_workflow::EventLog;
 use cairn_workflow::log::chain;
@@ -28,6 +29,7 @@ const VITALS_LAST: Duration = Duration::from_secs(10);
 pub struct Node {
     state: NodeState,
     journal: Journal,
+    shelf: Arc<Shelf>,
     now: Mutex<Now>,
 }
 
@@ -45,7 +47,7 @@ fn refused(reason: impl ToString) -> Response {
 }
 
 impl Node {
-    pub fn new(state: NodeState, config: NodeConfig) -> Self {
+    pub fn new(state: NodeState, shelf: Arc<Shelf>, config: NodeConfig) -> Self {
         let now = Now {
             config,
             conditions: Vec::new(),
@@ -54,7 +56,7 @@ impl Node {
             inventory: None,
             vitals: None,
         };
-        Self { state, journal: Journal::default(), now: Mutex::new(now) }
+        Self { state, journal: Journal::default(), shelf, now: Mutex::new(now) }
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -73,7 +75,7 @@ impl Node {
         let config = self.now().config.clone();
         let (conditions, etcd_healthy) = match config.role {
             Role::Etcd => look_after_etcd(&config),
-            Role::Compute => (look_after_k3s(&config), None),
+            Role::Compute => (look_after_k3s(&config, &self.shelf), None),
             Role::Backup => (vec![Condition::waiting("backups come with a later version of Cairn")], None),
         };
         let mut now = self.now();
@@ -132,6 +134,7 @@ impl Node {
             },
             requests: None,
             boot_certificate: self.state.text("boot.crt").ok(),
+            wants: now.config.k3s.as_ref().map(|k3s| self.shelf.wants(k3s)).unwrap_or_default(),
             etcd_healthy: now.etcd_healthy,
             memory_used: memory::used(),
             agent_resident: memory::own(),
@@ -158,6 +161,14 @@ impl Node {
             return refused(chain(&error));
         }
         self.now().config = config;
+        Response::Done
+    }
+
+    fn provide(&self, artifacts: Vec<Artifact>) -> Response {
+        let k3s = self.now().config.k3s.clone();
+        if let Some(k3s) = k3s {
+            self.shelf.take(&k3s, artifacts);
+        }
         Response::Done
     }
 }
@@ -198,15 +209,16 @@ fn look_after_etcd(config: &NodeConfig) -> (Vec<Condition>, Option<bool>) {
     }
 }
 
-fn look_after_k3s(config: &NodeConfig) -> Vec<Condition> {
+fn look_after_k3s(config: &NodeConfig, shelf: &Shelf) -> Vec<Condition> {
     let Some(wanted) = &config.k3s else { return Vec::new() };
     let placed = place(k3s::CONFIG_FILE, &k3s::configuration(config, wanted))
         .and_then(|_| place(k3s::ENVIRONMENT_FILE, &k3s::environment(wanted)));
     if let Err(error) = placed {
         return vec![Condition::fault(format!("k3s can't be configured: {error}"))];
     }
-    if !k3s::artifact_is_there() {
-        return vec![Condition::waiting(k3s::waiting(wanted))];
+    let waiting = shelf.waiting(wanted);
+    if !waiting.is_empty() {
+        return waiting.into_iter().map(Condition::waiting).collect();
     }
     if is_active(k3s::UNIT) {
         return Vec::new();
@@ -227,6 +239,7 @@ impl Handler for Node {
         let blocking = move || match request {
             Request::Describe => node.describe(),
             Request::Configure { config, roster } => node.configure(*config, &roster),
+            Request::Provide { artifacts } => node.provide(artifacts),
             Request::Restart => systemctl("reboot"),
             Request::PowerOff => systemctl("poweroff"),
             Request::Units => node.journal.answer_units(),

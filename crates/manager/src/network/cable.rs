@@ -26,8 +26,8 @@ fn answer(journal: &Journal, mac: &str) -> BootAnswer {
     if installed { BootAnswer::LocalDisk } else { BootAnswer::Discover(UKI.to_owned()) }
 }
 
-fn config(cable: &Cable, image: &Path) -> Config {
-    let files = FILES.iter().fold(Files::new(), |files, name| files.with(*name, image.join(name)));
+fn config(cable: &Cable, image: &Path, artifacts: Files) -> Config {
+    let files = FILES.iter().fold(artifacts, |files, name| files.with(*name, image.join(name)));
     Config::own_cable(&cable.interface, OwnCable::slash24(cable.address), files)
 }
 
@@ -40,7 +40,7 @@ pub async fn keep(core: Arc<Core>, cable: Cable) {
             Some(core) => core.book.journal(|journal| answer(journal, &machine.mac.to_string())),
             None => BootAnswer::Nothing,
         };
-        let config = config(&cable, &core.image_dir);
+        let config = config(&cable, &core.image_dir, core.artifacts.files());
         let reason = match Server::start(config, Arc::new(policy), Arc::clone(&core.story)).await {
             Err(error) => {
                 if let StartError::OtherServer { server, interface } = &error {

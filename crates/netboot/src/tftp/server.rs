@@ -127,7 +127,7 @@ impl Tftp {
             self.refuse(client, &request.name, Code::NotFound, "no such file is served").await;
             return None;
         };
-        let path = path.to_owned();
+        let path = path.into_owned();
         let opened = tokio::task::spawn_blocking(move || open(&path)).await.map_err(io::Error::other);
         let (file, size) = match opened.and_then(|opened| opened) {
             Ok(opened) => opened,
