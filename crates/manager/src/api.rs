@@ -12,6 +12,7 @@ mod network;
 mod nodes;
 mod problem;
 mod routes;
+mod serial;
 mod types;
 
 pub use crate::network::types::{
@@ -19,6 +20,7 @@ pub use crate::network::types::{
     ScanRequest, StoryLine, WireMachine,
 };
 pub(crate) use auth::{SESSION_COOKIE, Session, is_own_origin, own_host_only};
+pub use cairn_host::serial::Adapter;
 pub(crate) use machines::give;
 pub(crate) use media::medium;
 pub use media::{IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID};

@@ -11,6 +11,7 @@ use crate::patience::Patience;
 use crate::registry::{Heard, Machine, Registry};
 use crate::token::Token;
 use crate::{api, dial, status};
+use cairn_host::serial::Consoles;
 use cairn_model::cluster::Fingerprint;
 use cairn_model::phase::Phase;
 use cairn_netboot::Story;
@@ -43,6 +44,7 @@ pub struct Core {
     /// The owner was asked to store the cluster file since this manager started.
     reminded: AtomicBool,
     pub scanner: Scanner,
+    pub consoles: Arc<Consoles>,
     /// What is shown; anew whenever something in it has changed.
     shown: watch::Sender<Arc<api::Status>>,
 }
@@ -79,6 +81,7 @@ impl Core {
             writing: Arc::default(),
             reminded: AtomicBool::new(false),
             scanner: Scanner::default(),
+            consoles: Arc::default(),
             shown: watch::Sender::new(Arc::default()),
         };
         core.show();

@@ -1,6 +1,6 @@
 //! Which path does what.
 
-use super::{Session, auth, events, logs, machines, media, network, nodes};
+use super::{Session, auth, events, logs, machines, media, network, nodes, serial};
 use crate::core::Core;
 use crate::web;
 use axum::extract::{DefaultBodyLimit, State};
@@ -26,6 +26,9 @@ pub fn router(core: Arc<Core>, bound: SocketAddr) -> Router {
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/network", get(network::network))
         .route("/api/v1/network/scan", post(network::scan))
+        .route("/api/v1/serial", get(serial::list))
+        .route("/api/v1/serial/{name}/stream", get(serial::stream))
+        .route("/api/v1/serial/{name}/input", post(serial::input))
         .route("/api/v1/cluster-file", get(nodes::cluster_file))
         .route("/api/v1/machines/{id}/approve", post(machines::approve))
         .route("/api/v1/nodes/{name}/medium", post(media::medium))

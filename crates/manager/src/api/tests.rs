@@ -61,6 +61,8 @@ async fn without_the_token_nothing_is_read_or_changed() {
     let closed = [
         "/api/v1/status",
         "/api/v1/network",
+        "/api/v1/serial",
+        "/api/v1/serial/x/stream",
         "/api/v1/events",
         "/api/v1/cluster-file",
         "/api/v1/disks",
@@ -81,6 +83,7 @@ async fn without_the_token_nothing_is_read_or_changed() {
     }
     let changes = [
         "/api/v1/network/scan",
+        "/api/v1/serial/x/input",
         "/api/v1/machines/x/approve",
         "/api/v1/nodes/etcd-1/medium",
         "/api/v1/nodes/etcd-1/restart",
@@ -209,6 +212,7 @@ async fn errors_are_problems_in_words() {
         ("/api/v1/machines/x/approve", r#"{"code":"1"}"#, "cairn:no-such-machine"),
         ("/api/v1/machines/x/approve", r#"{"kode":"1"}"#, "cairn:bad-request"),
         ("/api/v1/network/scan", r#"{"interface":"nosuch0"}"#, "cairn:no-such-interface"),
+        ("/api/v1/serial/..%2Ftty0/input", "x", "cairn:no-such-adapter"),
         ("/api/v1/network/scan", r#"{"interfaces":[]}"#, "cairn:bad-request"),
         ("/api/v1/nodes/nobody/medium", "", "cairn:no-such-node"),
         ("/api/v1/nodes/etcd-1/medium", r#"{"valid_seconds":99999999999}"#, "cairn:bad-request"),
