@@ -3,7 +3,7 @@
 use crate::client::Connection;
 use anyhow::Result;
 use cairn_manager::api::{
-    DhcpServer, FoundMachine, InterfaceStatus, NetworkReport, PortStatus, ScanReport, ScanRequest,
+    DhcpServer, FoundMachine, InterfaceStatus, NetworkReport, PortStatus, ScanReport, ScanRequest, Stage,
     WireMachine,
 };
 use std::fmt::Write;
@@ -82,7 +82,7 @@ fn server(text: &mut String, server: &DhcpServer) {
 
 fn in_words(report: &NetworkReport) -> String {
     let mut text = format!("{}\n", report.sentence);
-    for trouble in &report.troubles {
+    for trouble in report.hidden.iter().chain(&report.troubles) {
         let _ = writeln!(text, "  ! {trouble}");
     }
     let _ = writeln!(text, "\nInterfaces of the manager's machine:");
@@ -129,10 +129,12 @@ fn port(text: &mut String, port: &PortStatus) {
 }
 
 fn machine(text: &mut String, machine: &WireMachine) {
-    let mark = match (machine.stuck, machine.runs_cairn) {
-        (_, true) => '●',
-        (true, false) => '▲',
-        (false, false) => '◐',
+    let mark = match machine {
+        WireMachine { runs_cairn: true, .. } => '●',
+        // Every telephone in the house is one of these: no reason to worry.
+        WireMachine { stage: Stage::AddressOnly, .. } => '○',
+        WireMachine { stuck: true, .. } => '▲',
+        WireMachine { .. } => '◐',
     };
     let mut facts: Vec<String> = machine.node.iter().chain(&machine.architecture).cloned().collect();
     facts.extend(machine.address.map(|address| address.to_string()));

@@ -21,6 +21,7 @@ pub use crate::network::types::{
 };
 pub(crate) use auth::{SESSION_COOKIE, Session, is_own_origin, own_host_only};
 pub use cairn_host::serial::Adapter;
+pub use cairn_netboot::Stage;
 pub(crate) use machines::give;
 pub(crate) use media::medium;
 pub use media::{IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID};

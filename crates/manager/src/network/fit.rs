@@ -32,8 +32,10 @@ fn home<'a>(seen: &Seen<'a>, only: Option<&str>) -> Option<Home<'a>> {
 }
 
 pub fn fit(seen: &Seen<'_>) -> (Mode, String) {
-    if let Some(words) = seen.sight.words() {
-        return (Mode::PreparedMedium, format!("{words}."));
+    if seen.sight.words().is_some() {
+        let sentence =
+            "Your network is hidden from the manager here: start each machine from a prepared medium.";
+        return (Mode::PreparedMedium, sentence.to_owned());
     }
     let refused = match seen.cable {
         CableView::Starting { .. } | CableView::Running { .. } => {
@@ -88,7 +90,7 @@ mod tests {
         let docker = interface("docker0", Kind::Docker, true, true);
         let unplugged = interface("eth1", Kind::Wired, false, false);
         let cases = [
-            (Sight::DockerDesktop, &off, vec![], vec![card.clone()], Mode::PreparedMedium, "Docker Desktop"),
+            (Sight::DockerDesktop, &off, vec![], vec![card.clone()], Mode::PreparedMedium, "prepared medium"),
             (
                 Sight::Clear,
                 &running,

@@ -3,13 +3,16 @@
 use crate::network::types::{NetworkReport, WireMachine};
 use crate::web::ui::{self, Tone, state};
 use crate::web::words;
+use cairn_netboot::Stage;
 use maud::{Markup, html};
 
 pub fn machine(machine: &WireMachine) -> Markup {
-    let (tone, word) = match (machine.runs_cairn, machine.stuck) {
-        (true, _) => (Tone::Good, "runs Cairn"),
-        (false, true) => (Tone::Attention, "does not go on"),
-        (false, false) => (Tone::Working, "on its way"),
+    let (tone, word) = match machine {
+        WireMachine { runs_cairn: true, .. } => (Tone::Good, "runs Cairn"),
+        // Every telephone in the house is one of these: no reason to worry.
+        WireMachine { stage: Stage::AddressOnly, .. } => (Tone::Off, "has a system of its own"),
+        WireMachine { stuck: true, .. } => (Tone::Attention, "does not go on"),
+        WireMachine { .. } => (Tone::Working, "on its way"),
     };
     let id = machine.mac.replace(':', "");
     html! {
