@@ -54,6 +54,7 @@ pub fn router() -> Router<Shared> {
         .route("/", get(pages::overview))
         .route("/discover", get(pages::discover))
         .route("/discover/approve", post(discover::approve))
+        .route("/discover/scan", post(network::scan))
         .route("/media", get(pages::media))
         .route("/media/download", post(media::download))
         .route("/media/write", post(media::write))

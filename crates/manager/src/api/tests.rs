@@ -89,6 +89,7 @@ async fn without_the_token_nothing_is_read_or_changed() {
         "/api/v1/nodes/etcd-1/restart",
         "/api/v1/nodes/etcd-1/poweroff",
         "/discover/approve",
+        "/discover/scan",
         "/media/download",
         "/media/write",
         "/nodes/etcd-1/restart",

@@ -44,14 +44,23 @@ fn card(node: &NodeStatus) -> Markup {
     }
 }
 
-/// Its memory and its drives, where it has said something about them.
+/// Its memory, its data and its drives, where it has said something about them.
 fn hardware(node: &NodeStatus) -> Markup {
     let Some(inventory) = &node.inventory else { return Markup::default() };
+    let vitals = node.vitals.as_ref().map(|vitals| &vitals.told);
     html! {
         (ui::meter("Memory", node.memory_used, inventory.memory_mib.saturating_mul(1 << 20)))
+        @if let Some(data) = vitals.and_then(|vitals| vitals.data) {
+            (ui::meter("Data", data.total.saturating_sub(data.free), data.total))
+        }
         ul.drives {
             @for disk in &inventory.disks {
                 li { strong { (words::gigabytes(disk.size_bytes)) } " " span.quiet { (disk.model) ", " (words::disk_kind(disk)) } }
+            }
+        }
+        @if let Some(vitals) = vitals {
+            ul.services {
+                @for service in &vitals.services { li { (mark(words::service(service.state))) span { (service.unit) } } }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! How machines reach the manager, in one sentence; the rest is under "Troubleshoot".
 
+mod scan;
 mod wire;
 
 use super::ui::{self, Tone, notice, state};
@@ -8,6 +9,7 @@ use crate::api::Status;
 use crate::network::types::{DhcpServer, InterfaceStatus, NetworkReport, PortStatus};
 use maud::{Markup, html};
 
+pub use scan::{scan, section as scan_section};
 pub use wire::machines_without_cairn;
 
 pub fn content(status: &Status, report: &NetworkReport) -> Markup {

@@ -4,7 +4,7 @@ use super::discover::disk_words;
 use super::history::history;
 use super::ui::{self, state};
 use super::{cluster, words};
-use crate::api::NodeStatus;
+use crate::api::{NodeStatus, NodeVitals};
 use crate::feed::Item;
 use cairn_model::inventory::Inventory;
 use cairn_model::phase::Phase;
@@ -35,6 +35,7 @@ pub fn content(node: &NodeStatus, events: &[Item]) -> Markup {
                 (ui::job(&format!("job-{}", node.name), job))
             }
         }
+        @if let Some(vitals) = &node.vitals { (how_it_does(vitals)) }
         @if let Some(inventory) = &node.inventory {
             section aria-labelledby="drives" {
                 h2 #drives { "Drives" }
@@ -46,6 +47,26 @@ pub fn content(node: &NodeStatus, events: &[Item]) -> Markup {
         }
         (actions(node))
         (history(events, Some(&node.name)))
+    }
+}
+
+fn how_it_does(vitals: &NodeVitals) -> Markup {
+    let NodeVitals { told, clock_offset_seconds } = vitals;
+    let [load, ..] = told.load_hundredths;
+    html! {
+        section aria-labelledby="services" {
+            h2 #services { "What it runs" }
+            p.facts {
+                "Up for " (words::span(told.uptime_seconds)) " · load " (load / 100) "." (format!("{:02}", load % 100)) " · "
+                @match clock_offset_seconds.unsigned_abs() { 0..=5 => "clock right", off => { "clock off by " (words::span(off)) } }
+            }
+            @if let Some(data) = told.data { (ui::meter("Data", data.total.saturating_sub(data.free), data.total)) }
+            ul.rows {
+                @for service in &told.services {
+                    li { strong { (service.unit) } (state(words::service(service.state), service.state)) span.quiet { (service.detail) } }
+                }
+            }
+        }
     }
 }
 

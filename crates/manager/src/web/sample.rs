@@ -3,17 +3,19 @@
 use super::media::MediaView;
 use crate::api::{
     ClusterStatus, DiskStatus, EtcdMemberStatus, EtcdStatus, JobStatus, MachineStatus, MediumKind,
-    MediumState, MediumStatus, NetworkStatus, NodeStatus, Status,
+    MediumState, MediumStatus, NetworkStatus, NodeStatus, NodeVitals, Status,
 };
 use crate::feed::{Feed, Item};
 use crate::network::types::{
-    DhcpServer, FetchStatus, InterfaceStatus, Mode, NetworkReport, PortStatus, StoryLine, WireMachine,
+    DhcpServer, FetchStatus, FoundMachine, InterfaceStatus, Mode, NetworkReport, PortStatus, ScanReport,
+    StoryLine, WireMachine,
 };
 use cairn_host::interface::Kind;
 use cairn_host::port::{Holder, Protocol};
 use cairn_model::cluster::{Name, Role};
 use cairn_model::inventory::{Cpu, Disk, DiskContent, Firmware, Inventory, Product};
 use cairn_model::phase::{Condition, Phase};
+use cairn_model::vitals::{Service, ServiceState, Space, Vitals};
 use cairn_netboot::Stage;
 use cairn_workflow as workflow;
 use cairn_workflow::{Plan, Row, RowState, Step, What};
@@ -94,7 +96,20 @@ fn node(number: u8, name: &str, role: Role, phase: Phase) -> NodeStatus {
             ),
         }),
         job: None,
-        vitals: None,
+        vitals: there.then(|| NodeVitals {
+            told: Vitals {
+                uptime_seconds: 400_000,
+                load_hundredths: [31, 20, 12],
+                data: Some(Space { total: 28 << 30, free: 19 << 30 }),
+                services: vec![Service {
+                    unit: if role == Role::Etcd { "cairn-etcd.service" } else { "k3s.service" }.into(),
+                    state: ServiceState::Active,
+                    detail: "running".into(),
+                }],
+                ..Vitals::default()
+            },
+            clock_offset_seconds: 1,
+        }),
     }
 }
 
@@ -311,7 +326,20 @@ pub fn wire() -> NetworkReport {
             ),
             machine("52:54:00:aa:00:02", false, "It runs Cairn and waits to be approved."),
         ],
-        last_scan: None,
+        last_scan: Some(ScanReport {
+            interface: "eth0".into(),
+            networks: vec!["192.168.1.20/24".into()],
+            machines: vec![FoundMachine {
+                address: Ipv4Addr::new(192, 168, 1, 31),
+                mac: "b8:27:eb:11:22:33".into(),
+                name: Some("printer.local".into()),
+                node: None,
+                runs_cairn: false,
+            }],
+            dhcp_servers: Vec::new(),
+            troubles: Vec::new(),
+            unix_seconds: 1_763_848_800,
+        }),
         troubles: Vec::new(),
     }
 }
@@ -328,6 +356,9 @@ pub fn hostile_wire() -> NetworkReport {
         if let Some(fetch) = &mut machine.fetch {
             fetch.file = text();
         }
+    }
+    if let Some(scan) = &mut report.last_scan {
+        scan.machines.iter_mut().for_each(|machine| machine.name = Some(text()));
     }
     for holder in report.ports.iter_mut().flat_map(|port| &mut port.holders) {
         (holder.process, holder.command) = (Some(text()), Some(text()));
@@ -419,11 +450,15 @@ pub fn hostile() -> Status {
         node.conditions.push(Condition::fault(HOSTILE));
         node.version = Some(text());
         node.inventory.iter_mut().for_each(hostile_inventory);
+        for service in node.vitals.iter_mut().flat_map(|vitals| &mut vitals.told.services) {
+            (service.unit, service.detail) = (text(), text());
+        }
         for row in node.job.iter_mut().flat_map(|job| &mut job.rows) {
             (row.title, row.note) = (text(), Some(text()));
         }
     }
     for machine in &mut status.machines {
+        (machine.unfit, machine.suggested_because) = (machine.code.is_none().then(text), Some(text()));
         (machine.product, machine.claims, machine.refused) = (text(), Some(text()), Some(text()));
         machine.inventory.iter_mut().for_each(hostile_inventory);
     }

@@ -79,8 +79,11 @@ fn an_approval_carries_the_code_and_asks_before_a_disk_is_wiped() {
     status.machines.truncate(1);
     let page = discover::content(&status, &sample::wire()).into_string();
     assert!(page.contains(r#"value="333-342""#) && page.contains(r#"name="wipe."#));
-    assert!(page.contains(r#"<option value="compute-2" selected>"#));
-    assert!(!page.contains(r#"<option value="etcd-1""#));
+    assert!(page.contains(r#"<option value="" selected>as suggested: compute-2, or the next one<"#));
+    // free places and new ones, none that is taken
+    for (place, offered) in [("compute-2", true), ("compute-3", true), ("etcd-4", false), ("etcd-1", false)] {
+        assert_eq!(page.contains(&format!(r#"<option value="{place}">"#)), offered, "{place}");
+    }
     if let Some(inventory) = &mut status.machines[0].inventory {
         inventory.disks = vec![sample::disk("nvme-a", 500, DiskContent::Blank)];
     }

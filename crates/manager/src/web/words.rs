@@ -4,6 +4,7 @@ use super::ui::Tone;
 use crate::api::{MachineStatus, NodeStatus, Status};
 use cairn_model::inventory::Disk;
 use cairn_model::phase::{ConditionKind, Phase};
+use cairn_model::vitals::ServiceState;
 use maud::{Markup, html};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -27,7 +28,7 @@ pub fn node(node: &NodeStatus) -> Tone {
 
 /// It only wants the owner's word.
 pub fn awaits_approval(machine: &MachineStatus) -> bool {
-    machine.code.is_some() && !machine.approved
+    machine.code.is_some() && machine.unfit.is_none() && !machine.approved
 }
 
 pub fn waiting_machines(status: &Status) -> usize {
@@ -69,6 +70,25 @@ pub fn disk_kind(disk: &Disk) -> &'static str {
         (true, _) => "removable",
         (_, true) => "hard disk",
         _ => "solid state",
+    }
+}
+
+pub fn service(state: ServiceState) -> Tone {
+    match state {
+        ServiceState::Active | ServiceState::Reloading => Tone::Good,
+        ServiceState::Activating | ServiceState::Deactivating => Tone::Working,
+        ServiceState::Failed => Tone::Failed,
+        ServiceState::Inactive | ServiceState::Unknown => Tone::Off,
+    }
+}
+
+/// As long as a machine has been up, in its greatest unit.
+pub fn span(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
     }
 }
 
@@ -124,6 +144,7 @@ mod tests {
         }
         assert_eq!([left(7), left(100), left(9000)], ["7 s left", "2 min left", "3 h left"]);
         assert_eq!([ago(0), ago(60), ago(600), ago(7300)], ["just now", "60 s ago", "10 min ago", "2 h ago"]);
+        assert_eq!([span(9), span(300), span(7300), span(400_000)], ["9 s", "5 min", "2 h", "4 days"]);
         let moment = time(1_700_000_000).into_string();
         assert_eq!(moment, "<time datetime=\"2023-11-14T22:13:20Z\">2023-11-14 22:13:20 UTC</time>");
         assert_eq!(time(u64::MAX).into_string(), "");

@@ -7,10 +7,15 @@ function stale(isStale) {
 for (const name of ["htmx:sseError", "htmx:sendError", "htmx:responseError"]) {
   document.addEventListener(name, () => stale(true));
 }
-document.addEventListener("htmx:afterSwap", () => {
+// What has not changed is not swapped: most polls of machines change nothing that is shown here.
+let last = null;
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (detail.xhr.status >= 400) return;
   stale(false);
-  localTimes();
+  if (detail.xhr.responseText === last) detail.shouldSwap = false;
+  last = detail.xhr.responseText;
 });
+document.addEventListener("htmx:afterSwap", localTimes);
 
 function localTimes() {
   for (const time of document.querySelectorAll("time[datetime]")) {

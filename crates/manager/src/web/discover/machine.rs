@@ -8,18 +8,16 @@ use cairn_model::inventory::{Disk, Firmware, Inventory};
 use maud::{Markup, html};
 
 /// With what the owner has to decide.
-pub fn waiting(machine: &MachineStatus, places: &[&str]) -> Markup {
+pub fn waiting(machine: &MachineStatus, places: &[String]) -> Markup {
     let id = &machine.id;
-    let new = machine.suggested.as_deref().filter(|name| !places.contains(name));
-    let choices: Vec<Choice<'_>> = new
-        .iter()
-        .chain(places)
-        .map(|place| Choice {
-            value: place,
-            words: (*place).to_owned(),
-            chosen: machine.suggested.as_deref() == Some(*place),
-        })
-        .collect();
+    // Left to the suggestion, of several machines that are approved at once each gets a place of its own.
+    let suggested = machine.suggested.as_ref().map(|name| Choice {
+        value: "",
+        words: format!("as suggested: {name}, or the next one"),
+        chosen: true,
+    });
+    let named = places.iter().map(|place| Choice { value: place, words: place.clone(), chosen: false });
+    let choices: Vec<Choice<'_>> = suggested.into_iter().chain(named).collect();
     html! {
         li.card.machine id={ "machine-" (machine.short_id) } {
             (head(machine))
@@ -34,6 +32,7 @@ pub fn waiting(machine: &MachineStatus, places: &[&str]) -> Markup {
                 }
                 div {
                     (ui::select(&format!("node-{}", machine.short_id), &format!("node.{id}"), "It becomes", &choices))
+                    @if let Some(because) = &machine.suggested_because { p.hint { (because) "." } }
                     @if let Some(inventory) = &machine.inventory { (disks(machine, inventory)) }
                 }
             }
@@ -65,6 +64,7 @@ fn head(machine: &MachineStatus) -> Markup {
             (stand(machine))
         }
         @if let Some(refused) = &machine.refused { (notice(Tone::Failed, refused)) }
+        @if let Some(unfit) = &machine.unfit { (notice(Tone::Off, html! { "It can't serve: " (unfit) })) }
         @if let Some(inventory) = &machine.inventory { (hardware(inventory)) }
     }
 }
