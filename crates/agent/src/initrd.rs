@@ -3,6 +3,7 @@
 //! ```text
 //!  started from the network ──> Fresh ──approved──> Installing ──> Restarting ─ reboot ─┐
 //!  started from a medium ─────> Joining ──enrolled──> Installing ──> Starting ──┐       │
+//!  (an installer stick: Joining ──> Installing ──> Restarting, once it is taken out) ──┤
 //!  started from an installed disk ─────────────────> Locked ──key──> Starting ──┤ <─────┘
 //!                                                                     switch to the root
 //! ```
@@ -16,6 +17,7 @@ pub mod exchange;
 pub mod install;
 pub mod machine;
 pub mod start;
+pub mod stick;
 
 use crate::{command, console, network};
 use anyhow::{Context, Result};

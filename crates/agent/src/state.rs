@@ -17,6 +17,8 @@ use uuid::Uuid;
 pub const IDENTITY_FILE: &str = "cairn/identity.json";
 /// What a prepared medium carries until it is enrolled.
 pub const JOIN_FILE: &str = "cairn/join.json";
+/// What an installer stick says of the system on it: an `ImageSource`, whose addresses lead nowhere.
+pub const IMAGE_FILE: &str = "cairn/image.json";
 /// The keys that a prepared medium made at its first start, so that a power cut does not make it
 /// another machine and its join key a used one.
 pub const KEYS_FILE: &str = "cairn/keys.json";

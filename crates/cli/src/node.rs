@@ -24,8 +24,8 @@ pub enum NodeCommand {
     Approve {
         /// The machine, as `cairn node list` names it
         machine: String,
-        /// The code that the machine's console shows
-        #[arg(long)]
+        /// The code that the machine's console shows; a machine with an installer stick has none
+        #[arg(long, default_value = "", hide_default_value = true)]
         code: String,
         /// Which node it becomes: a free place, or a new name; what suits its hardware when left out
         #[arg(long = "as", value_name = "NODE")]

@@ -184,6 +184,18 @@ impl<'d, D: Device> Esp<'d, D> {
         Ok(entries)
     }
 
+    /// A whole UKI, in memory.
+    pub fn read_entry(&mut self, entry: &BootEntry) -> Result<Vec<u8>, EspError> {
+        let path = format!("{ENTRIES}/{}", entry.name());
+        let most = self.len;
+        let content = self.session(|fs| {
+            let mut bytes = Vec::new();
+            fs.root_dir().open_file(&path)?.take(most).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        });
+        content.map_err(|e| EspError::Read(path, e))
+    }
+
     /// Writes a UKI. It gets its name when all is there; an entry of that name is replaced.
     pub fn write_entry(
         &mut self,

@@ -31,6 +31,8 @@ pub enum ApproveError {
         "etcd has the places that it was founded with; take a free one of those, or remove a lost member first"
     )]
     NoMoreEtcd,
+    #[error("the machine's installer stick is for '{0}' and no other node")]
+    OtherPlace(Name),
     #[error("the machine has no disk '{0}'; it has: {1}")]
     NoSuchDisk(String, String),
     #[error(

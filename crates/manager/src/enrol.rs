@@ -1,5 +1,6 @@
 //! A machine becomes a node: the code, the join key, the order.
 
+use crate::approve::ApproveError;
 use crate::book::BookError;
 use crate::core::{Core, unix_now};
 use crate::image::{ImageError, Manifest};
@@ -8,7 +9,7 @@ use crate::join;
 use crate::journal::{Approval, JournalError, Way};
 use crate::order::{OrderError, Requests, order};
 use cairn_model::cluster::{Cluster, EditError, Fingerprint, Name};
-use cairn_vault::join::{Claim, JoinError, verify};
+use cairn_vault::join::{Claim, JoinError, Onto, verify};
 use cairn_wire::client::{Client, ClientError};
 use cairn_wire::code::{Nonce, ShortCode, commit};
 use cairn_wire::message::{Description, Request, Response, Target};
@@ -25,6 +26,8 @@ pub enum ActError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Join(#[from] JoinError),
+    #[error(transparent)]
+    Disk(#[from] ApproveError),
     #[error(transparent)]
     Order(#[from] OrderError),
     #[error(transparent)]
@@ -92,14 +95,19 @@ pub async fn join(
     }
     let holder =
         file.cluster().node(said).and_then(|node| node.enrolled.as_ref()).map(|machine| machine.boot);
+    if terms.onto == Onto::InnerDisk {
+        core.machine(key, |machine| machine.chooses = Some(said.clone()));
+    }
+    let way =
+        core.book.journal(|journal| join::way(&terms, journal.approvals.get(key), &description.inventory))?;
     core.book.note(|journal| {
         let replaces = holder.filter(|holder| holder != key);
-        journal.approve(*key, Approval::new(said.clone(), Way::Medium, replaces));
+        journal.approve(*key, Approval::new(said.clone(), way.clone(), replaces));
         if let Some(medium) = journal.media.get_mut(&terms.key_id) {
             medium.used_by = Some(*key);
         }
     })?;
-    enrol(core, client, description, key, said, &Way::Medium).await
+    enrol(core, client, description, key, said, &way).await
 }
 
 /// Writes the machine into the cluster file, on disk too, and only then sends it the order: a crash in
@@ -151,7 +159,11 @@ pub async fn enrol(
 }
 
 fn target(core: &Core, way: &Way) -> Result<Target, ActError> {
-    let Way::Disk { id, wipe } = way else { return Ok(Target::Medium) };
+    let (id, wipe) = match way {
+        Way::Medium => return Ok(Target::Medium),
+        Way::InnerDisk { id, wipe } => return Ok(Target::InnerDisk { id: id.clone(), wipe: *wipe }),
+        Way::Disk { id, wipe } => (id, wipe),
+    };
     let base = core.network().image_base().ok_or(ActError::NoImageServer)?;
     let source = Box::new(Manifest::load(&core.image_dir)?.source(&base)?);
     Ok(Target::Disk { id: id.clone(), wipe: *wipe, source })

@@ -60,7 +60,7 @@ impl Job {
 
 /// From the approval to the running node.
 pub fn install_plan(node: &Name, target: &Target) -> Plan {
-    around(node, install_steps(target), matches!(target, Target::Disk { .. }))
+    around(node, install_steps(target), target.is_disk())
 }
 
 fn around(node: &Name, agents: Vec<Step>, restarts: bool) -> Plan {

@@ -1,8 +1,10 @@
 //! Whether a prepared medium's join key lets a machine in: what is known of its earlier uses.
 
-use crate::journal::Journal;
+use crate::approve::{self, ApproveError};
+use crate::journal::{Approval, Journal, Way};
 use cairn_model::cluster::{Cluster, Fingerprint};
-use cairn_vault::join::{JoinTerms, Use};
+use cairn_model::inventory::Inventory;
+use cairn_vault::join::{JoinTerms, Onto, Use};
 
 /// The use of a join key so far, from the cluster file (which outlives the journal) and the journal.
 ///
@@ -31,12 +33,33 @@ pub fn uses(
     }
 }
 
+/// Where a machine that has proven its join key becomes a node. An installer stick's machine takes the one
+/// inner disk that is blank; where there is none, or more than one, the owner has to name it.
+///
+/// # Errors
+/// What the owner has to decide.
+pub fn way(
+    terms: &JoinTerms,
+    approval: Option<&Approval>,
+    inventory: &Inventory,
+) -> Result<Way, ApproveError> {
+    match (terms.onto, approval) {
+        (Onto::Medium, _) => Ok(Way::Medium),
+        (Onto::InnerDisk, Some(Approval { node, way: way @ Way::InnerDisk { .. }, .. }))
+            if *node == terms.node =>
+        {
+            Ok(way.clone())
+        }
+        (Onto::InnerDisk, _) => approve::disk(inventory, None, false).map(Way::by_stick),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::api::MediumKind;
-    use crate::decide::tests::{cluster, key};
-    use crate::journal::{Approval, Medium, Way};
+    use crate::decide::tests::{cluster, inventory, key, sample_disk};
+    use crate::journal::Medium;
     use uuid::Uuid;
 
     #[test]
@@ -48,6 +71,7 @@ mod tests {
             node: node.parse().unwrap(),
             key_id: Uuid::nil(),
             expires: 1,
+            onto: Onto::Medium,
         };
         let empty = Journal::default();
         let mut used = Journal::default();
@@ -76,6 +100,35 @@ mod tests {
         ];
         for (cluster, journal, node, reached, expected) in cases {
             assert_eq!(uses(cluster, journal, &terms(node), |_| reached), expected, "{node} {journal:?}");
+        }
+    }
+
+    #[test]
+    fn an_installer_stick_takes_the_one_blank_disk_and_otherwise_waits_for_the_owner() {
+        use cairn_model::inventory::{Disk, DiskContent};
+        let node: cairn_model::cluster::Name = "etcd-1".parse().unwrap();
+        let terms =
+            |onto| JoinTerms { cluster: key(9), node: node.clone(), key_id: Uuid::nil(), expires: 1, onto };
+        let full = Disk { content: DiskContent::Holds("photos".into()), ..sample_disk("full") };
+        let stick = Disk { removable: true, started_from: true, ..sample_disk("stick") };
+        let inner = |id: &str, wipe| Way::InnerDisk { id: id.into(), wipe };
+        let installer = terms(Onto::InnerDisk);
+
+        let one = inventory(vec![sample_disk("a"), full.clone(), stick.clone()]);
+        assert_eq!(way(&installer, None, &one), Ok(inner("a", false)));
+        assert_eq!(way(&terms(Onto::Medium), None, &one), Ok(Way::Medium));
+        let none = inventory(vec![full.clone(), stick.clone()]);
+        assert!(matches!(way(&installer, None, &none), Err(ApproveError::ChooseDisk(..))));
+        let two = inventory(vec![sample_disk("a"), sample_disk("b"), stick]);
+        assert!(matches!(way(&installer, None, &two), Err(ApproveError::ChooseDisk(..))));
+
+        let word = Approval::new(node.clone(), inner("full", true), None);
+        assert_eq!(way(&installer, Some(&word), &none), Ok(inner("full", true)));
+        // a word for another place, or of another kind, says nothing here
+        let other = Approval::new("etcd-2".parse().unwrap(), inner("full", true), None);
+        let disk = Approval::new(node.clone(), Way::Disk { id: "full".into(), wipe: true }, None);
+        for approval in [other, disk] {
+            assert!(way(&installer, Some(&approval), &none).is_err());
         }
     }
 }

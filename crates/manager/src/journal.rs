@@ -65,6 +65,18 @@ pub enum Way {
     Disk { id: String, wipe: bool },
     /// The machine showed the join key of a prepared medium.
     Medium,
+    /// It showed that of an installer stick, and this disk is the one that is blank, or the owner chose it.
+    InnerDisk { id: String, wipe: bool },
+}
+
+impl Way {
+    /// The same disk, for a machine that has the system on its stick.
+    pub fn by_stick(self) -> Self {
+        match self {
+            Self::Disk { id, wipe } => Self::InnerDisk { id, wipe },
+            other => other,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,6 +23,7 @@ use cairn_layout::install::{Root, Source, medium_bytes};
 use cairn_layout::{Arch, InstallError, Layout, Payload, SectorSize, Seed, SyncedFile, install};
 use cairn_model::cluster::Name;
 use cairn_vault::IssueError;
+use cairn_vault::join::Onto;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -135,11 +136,11 @@ pub async fn prepare(core: &Core, wish: Wish) -> Result<Prepared, MediaError> {
     let Wish { node: name, kind, valid } = wish;
     let (key_id, expires) = (Uuid::new_v4(), unix_now().saturating_add(valid.unwrap_or(VALID)));
     let file = core.book.file();
-    let material = file.keyring().join_material(&name, key_id, expires)?;
+    let material = file.keyring().join_material(&name, key_id, expires, onto(kind))?;
     let join = Zeroizing::new(serde_json::to_vec(&material)?);
     let (folder, work) = (core.image_dir.clone(), core.book.work().path().to_owned());
     let (file, length, sha256) = tokio::task::spawn_blocking(move || {
-        let (file, length) = write(&folder, &work, &join)?;
+        let (file, length) = write(&folder, &work, &join, onto(kind))?;
         let sha256 = sparse::sha256(&file, length).map_err(|error| MediaError::Temporary(work, error))?;
         Ok::<_, MediaError>((file, length, sha256))
     })
@@ -152,8 +153,15 @@ pub async fn prepare(core: &Core, wish: Wish) -> Result<Prepared, MediaError> {
     Ok(Prepared { id: key_id, file, length, sha256 })
 }
 
+fn onto(kind: MediumKind) -> Onto {
+    match kind {
+        MediumKind::Sd | MediumKind::Usb => Onto::Medium,
+        MediumKind::Installer => Onto::InnerDisk,
+    }
+}
+
 /// Some 450 MB into a sparse file without a name: nothing is left of it, whatever happens.
-fn write(folder: &Path, work: &Path, join: &[u8]) -> Result<(File, u64), MediaError> {
+fn write(folder: &Path, work: &Path, join: &[u8], onto: Onto) -> Result<(File, u64), MediaError> {
     let manifest = Manifest::load(folder)?;
     let open = |name: &'static str| -> Result<(File, u64), MediaError> {
         let path = folder.join(name);
@@ -172,6 +180,12 @@ fn write(folder: &Path, work: &Path, join: &[u8]) -> Result<(File, u64), MediaEr
     image.set_len(length).map_err(room)?;
     let mut seed = [0; 16];
     getrandom::fill(&mut seed).map_err(MediaError::Random)?;
+    // an installer stick says what is on it, so that its machine can check what it copies
+    let source = serde_json::to_vec(&manifest.source("installer stick:")?)?;
+    let mut files = vec![("cairn/join.json", join)];
+    if onto == Onto::InnerDisk {
+        files.push(("cairn/image.json", &source));
+    }
     let payload = Payload {
         version: &manifest.version,
         boot_loader: &boot_loader,
@@ -181,7 +195,7 @@ fn write(folder: &Path, work: &Path, join: &[u8]) -> Result<(File, u64), MediaEr
             root: Source { reader: &mut root, len: root_len },
             verity: Source { reader: &mut verity, len: verity_len },
         },
-        files: &[("cairn/join.json", join)],
+        files: &files,
     };
     let mut device = SyncedFile(image);
     install::install(&mut device, &Layout::medium(sector, arch), &Seed(seed), payload, &mut |_| {})?;

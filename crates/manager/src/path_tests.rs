@@ -1,5 +1,6 @@
 //! The whole path of a machine, with simulated agents: fresh, approved, enrolled, locked, unlocked, running.
 
+use crate::api::ApproveRequest;
 use crate::decide::tests::sample_disk;
 use crate::simulation::{Agent, Lab, enrolled_boot, journal, name, new_file, passphrase};
 use cairn_artifacts::{Store, Sum};
@@ -7,7 +8,8 @@ use cairn_model::cluster::Role;
 use cairn_model::inventory::{Disk, DiskContent};
 use cairn_model::phase::Phase;
 use cairn_vault::file::disk;
-use cairn_wire::message::{AgentState, Wanted};
+use cairn_vault::join::Onto;
+use cairn_wire::message::{AgentState, Target, Wanted};
 use cairn_workflow::RowState;
 use uuid::Uuid;
 
@@ -126,7 +128,9 @@ async fn three_wrong_codes_make_the_machine_show_another() {
 async fn a_prepared_medium_joins_without_an_approval_and_only_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = new_file(folder.path());
-    let material = |expires| file.keyring().join_material(&name("etcd-1"), Uuid::new_v4(), expires).unwrap();
+    let material = |expires| {
+        file.keyring().join_material(&name("etcd-1"), Uuid::new_v4(), expires, Onto::Medium).unwrap()
+    };
     let lab = Lab::start(folder.path(), "work");
 
     let late = Agent::blank(Some(material(1)));
@@ -157,6 +161,38 @@ async fn a_prepared_medium_joins_without_an_approval_and_only_once() {
     let _power = copy.power_on(&lab).await;
     lab.until("a used key is refused", refused("was used by another machine")).await;
     assert!(!copy.has_anything());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installer_stick_with_two_blank_disks_waits_until_the_owner_names_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = new_file(folder.path());
+    let stick =
+        file.keyring().join_material(&name("compute-1"), Uuid::new_v4(), u64::MAX, Onto::InnerDisk).unwrap();
+    let lab = Lab::start(folder.path(), "work");
+    let agent = Agent::new(Some(stick), vec![sample_disk("a"), sample_disk("b")]);
+    let _power = agent.power_on(&lab).await;
+    let asks =
+        |status: &crate::api::Status| status.machines.iter().any(|m| m.waits_for_disk && m.refused.is_some());
+    let status = lab.until("the owner is asked", asks).await;
+    assert!(status.machines[0].refused.as_ref().unwrap().contains("more than one would do"));
+    assert!(!agent.has_anything());
+
+    let id = &status.machines[0].id;
+    let approve = async |node: Option<&str>, disk: Option<&str>| {
+        let request = ApproveRequest {
+            node: node.map(str::to_owned),
+            disk: disk.map(str::to_owned),
+            ..ApproveRequest::default()
+        };
+        crate::api::give(&lab.core, id, &request).await.map_err(crate::api::Problem::from)
+    };
+    assert_eq!(approve(None, None).await.unwrap_err().kind, "cairn:choose-disk");
+    assert_eq!(approve(Some("etcd-1"), Some("b")).await.unwrap_err().kind, "cairn:other-place");
+    assert_eq!(approve(None, Some("b")).await.unwrap().node, "compute-1");
+    agent.until(|state| matches!(state, AgentState::Installing { .. })).await;
+    assert_eq!(agent.target(), Some(Target::InnerDisk { id: "b".into(), wipe: false }));
+    assert_eq!(enrolled_boot(&lab.core.book, "compute-1"), Some(agent.boot.fingerprint()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use cairn_model::cluster::{Cluster, Fingerprint, Name};
 use cairn_model::phase::Phase;
 use cairn_wire::announce::Announcement;
 use cairn_wire::code::ShortCode;
-use cairn_wire::message::Description;
+use cairn_wire::message::{AgentState, Description};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,8 @@ pub struct Machine {
     pub error: Option<String>,
     pub code: Option<ShortCode>,
     wrong_codes: u8,
+    /// It proved the join key of an installer stick for this node: the owner may name its disk.
+    pub chooses: Option<Name>,
     /// Why it gets nothing further.
     pub refused: Option<String>,
     /// No further attempt at what failed before this moment.
@@ -161,6 +163,15 @@ impl Registry {
 }
 
 impl Machine {
+    /// The node whose place its installer stick gives, while it waits for a disk to be named.
+    pub fn waits_for_disk(&self) -> Option<&Name> {
+        let joins = self
+            .contact
+            .as_ref()
+            .is_some_and(|contact| matches!(contact.description.state, AgentState::Joining { .. }));
+        self.chooses.as_ref().filter(|_| joins)
+    }
+
     fn new(hint: Announcement, announced: bool, now: Instant) -> Self {
         Self {
             fingerprint: hint.fingerprint,
@@ -171,6 +182,7 @@ impl Machine {
             error: None,
             code: None,
             wrong_codes: 0,
+            chooses: None,
             refused: None,
             not_before: None,
             failures: 0,

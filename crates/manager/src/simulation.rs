@@ -22,7 +22,7 @@ use cairn_wire::code::{Commitment, Nonce, ShortCode, commit};
 use cairn_wire::fingerprint;
 use cairn_wire::message::{
     AgentState, CertificateRequests, Certificates, Description, Encryption, EnrolOrder, ImageFile, PROTOCOL,
-    Peer, Request, Response, Wanted, install_steps,
+    Peer, Request, Response, Target, Wanted, install_steps,
 };
 use cairn_wire::server::{Handler, LogReceiver, serve};
 use cairn_wire::tls::{Callers, Identity, pem_to_der};
@@ -143,6 +143,7 @@ struct Now {
     code: Option<ShortCode>,
     job: Option<EventLog>,
     certificates: Option<Certificates>,
+    target: Option<Target>,
     recovery_key: Option<cairn_model::secret::Secret>,
     unlocked: bool,
     configured: u32,
@@ -184,6 +185,11 @@ impl Agent {
 
     pub fn state(&self) -> AgentState {
         self.now().state.clone().unwrap()
+    }
+
+    /// Where its order said that the system goes.
+    pub fn target(&self) -> Option<Target> {
+        self.now().target.clone()
     }
 
     pub fn break_next_installation(&self, reason: &str) {
@@ -280,6 +286,7 @@ impl Agent {
             log.emit(What::Done { step: step.id });
         }
         now.certificates = Some(certificates);
+        now.target = Some(target);
         now.recovery_key = Some(recovery_key);
         now.state = Some(AgentState::Installing { node: config.name });
         Response::Done

@@ -94,7 +94,8 @@ fn vitals(view: &View<'_>, contact: &Contact) -> Option<NodeVitals> {
 fn is_stranger(machine: &Machine, view: &View<'_>, journal: &Journal) -> bool {
     // A node whose installation broke off, and for which the owner's word was lost, asks for it again.
     let asks = machine.contact.as_ref().is_some_and(|it| it.description.state == AgentState::Fresh)
-        && !journal.approvals.contains_key(&machine.fingerprint);
+        && !journal.approvals.contains_key(&machine.fingerprint)
+        || machine.waits_for_disk().is_some();
     let known = view.cluster.node_with_key(&machine.fingerprint).is_some();
     asks || (!known && (machine.announced || machine.contact.is_some()))
 }
@@ -115,6 +116,7 @@ fn machine(view: &View<'_>, journal: &Journal, machine: &Machine) -> MachineStat
         claims: description.map_or(machine.hint.node.as_deref(), |d| d.state.node()).map(str::to_owned),
         code: machine.code.as_ref().map(ToString::to_string).filter(|_| phase == Phase::Discovered),
         approved: journal.approvals.contains_key(&machine.fingerprint),
+        waits_for_disk: machine.waits_for_disk().is_some(),
         inventory: description.map(|d| d.inventory.clone()),
         product: product.filter(|text| !text.is_empty()).unwrap_or_else(|| "unknown machine".to_owned()),
         suggested,

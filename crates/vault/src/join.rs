@@ -14,6 +14,23 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 const DOMAIN: &[u8] = b"cairn/v1/join-proof\0";
 
+/// Where the machine that is started from a medium becomes a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Onto {
+    /// The medium itself is the node from then on.
+    #[default]
+    Medium,
+    /// A disk in the machine; the medium is an installer stick.
+    InnerDisk,
+}
+
+impl Onto {
+    fn is_medium(&self) -> bool {
+        *self == Self::Medium
+    }
+}
+
 /// What a join key stands for. The machine repeats it to the manager; the key is derived from it, so that
 /// changing any of it takes another key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +44,9 @@ pub struct JoinTerms {
     pub key_id: Uuid,
     /// From then on it is refused, in seconds since 1970 by the manager's clock; the machine may have none.
     pub expires: u64,
+    /// Where the node is made.
+    #[serde(default, skip_serializing_if = "Onto::is_medium")]
+    pub onto: Onto,
 }
 
 /// The secret of a prepared medium.
@@ -87,7 +107,12 @@ pub enum JoinError {
 impl JoinTerms {
     /// Unambiguous: a fingerprint and a UUID have fixed lengths, and a name holds no `/`.
     pub(crate) fn context(&self) -> String {
-        format!("{}/{}/{}/{}", self.cluster, self.node, self.key_id, self.expires)
+        let Self { cluster, node, key_id, expires, onto } = self;
+        let onto = match onto {
+            Onto::Medium => "",
+            Onto::InnerDisk => "/inner-disk",
+        };
+        format!("{cluster}/{node}/{key_id}/{expires}{onto}")
     }
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::authority::{Authority, IssueError, Issued};
 use crate::derive::derive;
-use crate::join::{JoinKey, JoinMaterial, JoinTerms};
+use crate::join::{JoinKey, JoinMaterial, JoinTerms, Onto};
 use crate::key::{PrivateKey, SigningRequest, fingerprint_of};
 use crate::leaf::Leaf;
 use crate::recovery::RecoveryKey;
@@ -125,10 +125,16 @@ impl<'a> Keyring<'a> {
     /// # Errors
     ///
     /// As [`Self::agents`].
-    pub fn join_material(&self, node: &Name, key_id: Uuid, expires: u64) -> Result<JoinMaterial, IssueError> {
+    pub fn join_material(
+        &self,
+        node: &Name,
+        key_id: Uuid,
+        expires: u64,
+        onto: Onto,
+    ) -> Result<JoinMaterial, IssueError> {
         let agents = self.agents()?;
         let cluster = fingerprint_of(&agents.public_key_der());
-        let terms = JoinTerms { cluster, node: node.clone(), key_id, expires };
+        let terms = JoinTerms { cluster, node: node.clone(), key_id, expires, onto };
         Ok(JoinMaterial {
             cluster_name: self.cluster.name.clone(),
             role: self.cluster.node(node).map(|node| node.role),

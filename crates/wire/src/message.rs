@@ -213,6 +213,15 @@ pub enum Target {
     Medium,
     /// A disk of the machine, by its stable id. `wipe` is the owner's word that what is on it may go.
     Disk { id: String, wipe: bool, source: Box<ImageSource> },
+    /// The same, for a machine that was started from an installer stick: the system is on the stick.
+    InnerDisk { id: String, wipe: bool },
+}
+
+impl Target {
+    /// The node starts from another disk than the machine did this time.
+    pub fn is_disk(&self) -> bool {
+        matches!(self, Self::Disk { .. } | Self::InnerDisk { .. })
+    }
 }
 
 /// Where to fetch the system from. It is not trusted: the root hash in the running kernel's command
@@ -281,7 +290,7 @@ pub struct EtcdMemberCertificates {
 /// The steps of an installation, the same for the manager that draws them and the agent that runs them.
 pub fn install_steps(target: &Target) -> Vec<Step> {
     let mut steps = Vec::new();
-    if matches!(target, Target::Disk { .. }) {
+    if target.is_disk() {
         steps.push(Step::new("check-disk", "Check that the disk is the approved one"));
         steps.push(Step::new("write-system", "Write the partition table, the system and the boot files"));
     }

@@ -1,4 +1,5 @@
-//! Fetching the system from the manager: opened when the first byte is wanted, checked at the end.
+//! Fetching the system from the manager, or reading it from an installer stick: opened when the first byte
+//! is wanted, checked at the end.
 
 use cairn_wire::message::ImageFile;
 use sha2::{Digest, Sha256};
@@ -19,6 +20,11 @@ pub struct Download {
 impl Download {
     pub fn new(file: &ImageFile) -> Self {
         Self { file: file.clone(), source: None, hash: Sha256::new(), got: 0 }
+    }
+
+    /// From where it lies already.
+    pub fn local(file: &ImageFile, source: impl Read + Send + Sync + 'static) -> Self {
+        Self { source: Some(Box::new(source.take(file.size))), ..Self::new(file) }
     }
 
     fn open(&self) -> io::Result<Box<dyn Read + Send + Sync>> {

@@ -4,6 +4,7 @@ use crate::keys::Keys;
 use cairn_layout::{Arch, Layout, SectorSize};
 use cairn_model::inventory::{Disk, Inventory};
 use cairn_vault::PrivateKey;
+use cairn_vault::join::Onto;
 use cairn_vault::leaf::Leaf;
 use cairn_wire::fingerprint;
 use cairn_wire::message::{EnrolOrder, Target};
@@ -16,8 +17,8 @@ pub struct Facts<'a> {
     pub luks_uuid: Uuid,
     /// The CA (PEM) that the owner approved by the code, or that the medium carries.
     pub trusted_ca: &'a str,
-    /// The medium that the machine was started from is to become the node.
-    pub from_medium: bool,
+    /// What the medium that the machine was started from is for; `None` without one.
+    pub medium: Option<Onto>,
     pub inventory: &'a Inventory,
     /// The running kernel's root hash, if its command line has one.
     pub root_hash: Option<&'a str>,
@@ -34,9 +35,11 @@ pub enum OrderError {
     #[error("`{0}` can't be a node's name")]
     Name(String),
     #[error(
-        "a machine that was started from a prepared medium becomes a node on that medium, and no other is"
+        "a prepared medium becomes the node itself, an installer stick installs on a disk in the machine, and the order says otherwise"
     )]
     Target,
+    #[error("the machine was started from the disk `{0}`")]
+    StartedFrom(String),
     #[error("there is no disk `{0}` in this machine")]
     NoSuchDisk(String),
     #[error(
@@ -75,17 +78,22 @@ pub fn check(order: &EnrolOrder, facts: &Facts<'_>) -> Result<(), OrderError> {
     if !fits(&certificates.node, &facts.keys.node, &Leaf::node_name(&name)) {
         return Err(OrderError::Certificate("node"));
     }
-    match (&order.target, facts.from_medium) {
-        (Target::Medium, true) => Ok(()),
-        (Target::Medium, false) | (Target::Disk { .. }, true) => Err(OrderError::Target),
-        (Target::Disk { id, wipe, source }, false) => {
+    match (&order.target, facts.medium) {
+        (Target::Medium, Some(Onto::Medium)) => Ok(()),
+        (Target::Disk { id, wipe, source }, None) => {
             if facts.root_hash != Some(source.root_hash.as_str()) {
                 return Err(OrderError::Version);
             }
-            let disk = facts.inventory.disks.iter().find(|d| d.id == *id);
-            check_disk(disk.ok_or_else(|| OrderError::NoSuchDisk(id.clone()))?, *wipe)
+            check_named(id, *wipe, facts.inventory)
         }
+        (Target::InnerDisk { id, wipe }, Some(Onto::InnerDisk)) => check_named(id, *wipe, facts.inventory),
+        _ => Err(OrderError::Target),
     }
+}
+
+fn check_named(id: &str, wipe: bool, inventory: &Inventory) -> Result<(), OrderError> {
+    let disk = inventory.disks.iter().find(|d| d.id == id);
+    check_disk(disk.ok_or_else(|| OrderError::NoSuchDisk(id.to_owned()))?, wipe)
 }
 
 /// The rule that loses nobody's data: blank, or named and said to be wiped.
@@ -93,6 +101,9 @@ pub fn check(order: &EnrolOrder, facts: &Facts<'_>) -> Result<(), OrderError> {
 /// # Errors
 /// With what is on the disk.
 pub fn check_disk(disk: &Disk, wipe: bool) -> Result<(), OrderError> {
+    if disk.started_from {
+        return Err(OrderError::StartedFrom(disk.id.clone()));
+    }
     if !disk.content.is_blank() && !wipe {
         return Err(OrderError::NotBlank { id: disk.id.clone(), content: disk.content.to_string() });
     }
@@ -132,6 +143,12 @@ mod tests {
         assert!(error.contains("photos") && error.contains("virtio-a"), "{error}");
         assert_eq!(check_disk(&full, true), Ok(()));
         assert_eq!(check_disk(&disk(DiskContent::Blank), false), Ok(()));
+    }
+
+    #[test]
+    fn the_disk_that_the_machine_was_started_from_is_never_installed_on() {
+        let stick = Disk { started_from: true, ..disk(DiskContent::Blank) };
+        assert_eq!(check_disk(&stick, true), Err(OrderError::StartedFrom("virtio-a".into())));
     }
 
     #[test]

@@ -6,15 +6,17 @@
 
 use crate::boot::{self, BootDisk, BootError};
 use crate::command::{self, CommandError};
-use crate::initrd::download::Download;
+use crate::console::say;
 use crate::initrd::enrol::{OrderError, check_disk};
+use crate::initrd::stick::{self, StickError, System};
 use crate::inventory;
 use crate::keys::Keys;
 use crate::state::{BootIdentity, IDENTITY_FILE, JOIN_FILE, KEYS_FILE, NodeState, StateError};
 use crate::volume::{self, VolumeError};
 use cairn_layout::install::{Root, Source};
 use cairn_layout::{Arch, Layout, Payload, Progress, Seed};
-use cairn_wire::message::{EnrolOrder, ImageSource, Target, install_steps};
+use cairn_wire::message::{EnrolOrder, Target, install_steps};
+use cairn_workflow::log::chain;
 use cairn_workflow::{EventLog, Plan, What};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use std::io::{self, Read};
@@ -42,6 +44,8 @@ pub enum InstallError {
     Grow(#[from] cairn_layout::grow::GrowError),
     #[error("the system did not arrive whole")]
     Download(#[source] io::Error),
+    #[error(transparent)]
+    Stick(#[from] StickError),
     #[error("the kernel does not see the data partition of {0}")]
     NoPartition(PathBuf),
     #[error(transparent)]
@@ -68,30 +72,38 @@ pub fn install(
     keys: &Keys,
     medium: Option<&BootDisk>,
     log: &EventLog,
-    begin: impl FnOnce(&str),
+    begin: impl Fn(&str),
 ) -> Result<(), InstallError> {
     let plan = Plan::new("install", &order.config.name, install_steps(&order.target));
     log.emit(What::Planned { plan });
+    let onto_disk = |id: &str, wipe, system: &dyn Fn() -> Result<System, InstallError>| {
+        let disk = log.blocking_step("check-disk", || find_disk(id, wipe, medium))?;
+        begin(id);
+        let loader = log.blocking_step("write-system", || write_system(&disk, system()?, log))?;
+        Ok::<_, InstallError>((disk, Some(loader)))
+    };
+    let stick = || medium.ok_or(OrderError::Target);
     let (disk, boot_loader) = match &order.target {
-        Target::Medium => (medium.cloned().ok_or(OrderError::Target)?, None),
-        Target::Disk { id, wipe, source } => {
-            let disk = log.blocking_step("check-disk", || find_disk(id, *wipe))?;
-            begin(id);
-            let loader = log.blocking_step("write-system", || write_system(&disk, source, log))?;
-            (disk, Some(loader))
-        }
+        Target::Medium => (stick()?.clone(), None),
+        Target::Disk { id, wipe, source } => onto_disk(id, *wipe, &|| Ok(System::served(source)))?,
+        Target::InnerDisk { id, wipe } => onto_disk(id, *wipe, &|| Ok(System::on_stick(stick()?)?))?,
     };
     let partition = log.blocking_step("partition", || make_partition(&disk, boot_loader.is_none()))?;
     log.blocking_step("encrypt", || encrypt(&partition, order))?;
     log.blocking_step("file-system", || fill_volume(order, keys))?;
     log.blocking_step("identity", || write_identity(&disk, order, keys, boot_loader.as_deref()))?;
+    if let (Target::InnerDisk { .. }, Some(stick)) = (&order.target, medium)
+        && let Err(error) = stick::retire(stick)
+    {
+        say(&format!("the installer stick could not be ended, so take it out: {}", chain(&error)));
+    }
     log.emit(What::Finished);
     Ok(())
 }
 
 /// The disk is looked at anew: between the approval and now somebody may have plugged another.
-fn find_disk(id: &str, wipe: bool) -> Result<BootDisk, InstallError> {
-    let inventory = inventory::take(None);
+fn find_disk(id: &str, wipe: bool, medium: Option<&BootDisk>) -> Result<BootDisk, InstallError> {
+    let inventory = inventory::take(medium.map(|medium| medium.path.as_path()));
     let disk =
         inventory.disks.iter().find(|d| d.id == id).ok_or_else(|| OrderError::NoSuchDisk(id.to_owned()))?;
     check_disk(disk, wipe)?;
@@ -105,27 +117,25 @@ fn seed() -> Result<Seed, InstallError> {
 }
 
 /// Everything but the boot loader, which is returned and written at the very end.
-fn write_system(disk: &BootDisk, source: &ImageSource, log: &EventLog) -> Result<Vec<u8>, InstallError> {
-    let ImageSource { version, root_hash, boot_loader, uki, root, verity } = source;
+fn write_system(disk: &BootDisk, system: System, log: &EventLog) -> Result<Vec<u8>, InstallError> {
+    let System { version, root_hash, mut boot_loader, mut uki, mut root, mut verity, lengths } = system;
+    let [uki_length, root_length, verity_length] = lengths;
     let mut loader = Vec::new();
-    let mut download = Download::new(boot_loader);
-    download.read_to_end(&mut loader).map_err(InstallError::Download)?;
-    download.finish().map_err(InstallError::Download)?;
+    boot_loader.read_to_end(&mut loader).map_err(InstallError::Download)?;
+    boot_loader.finish().map_err(InstallError::Download)?;
 
     let mut device = disk.open()?;
     let size = io::Seek::seek(&mut device, io::SeekFrom::End(0)).map_err(InstallError::Download)?;
     let arch: Arch = std::env::consts::ARCH.parse()?;
     let layout = Layout::plan(size, disk.sector(), arch)?;
-    let (mut uki_file, mut root_file, mut verity_file) =
-        (Download::new(uki), Download::new(root), Download::new(verity));
     let payload = Payload {
-        version,
+        version: &version,
         boot_loader: &[],
-        uki: Source { reader: &mut uki_file, len: uki.size },
+        uki: Source { reader: &mut uki, len: uki_length },
         root: Root {
             hash: root_hash.parse()?,
-            root: Source { reader: &mut root_file, len: root.size },
-            verity: Source { reader: &mut verity_file, len: verity.size },
+            root: Source { reader: &mut root, len: root_length },
+            verity: Source { reader: &mut verity, len: verity_length },
         },
         files: &[],
     };
@@ -136,7 +146,7 @@ fn write_system(disk: &BootDisk, source: &ImageSource, log: &EventLog) -> Result
             log.emit(What::Progress { step: "write-system".into(), done, total, unit: "bytes".into() });
         }
     })?;
-    for file in [uki_file, root_file, verity_file] {
+    for file in [uki, root, verity] {
         file.finish().map_err(InstallError::Download)?;
     }
     Ok(loader)

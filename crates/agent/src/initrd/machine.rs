@@ -15,6 +15,7 @@ use cairn_model::inventory::Inventory;
 use cairn_model::log::LogQuery;
 use cairn_model::phase::Condition;
 use cairn_model::secret::Secret;
+use cairn_vault::join::Onto;
 use cairn_vault::leaf::MANAGER_NAME;
 use cairn_vault::{RecoveryKey, join};
 use cairn_wire::code::{Commitment, Nonce};
@@ -26,7 +27,7 @@ use cairn_wire::server::{Handler, LogReceiver};
 use cairn_wire::tls;
 use cairn_workflow::EventLog;
 use cairn_workflow::log::chain;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -36,6 +37,10 @@ use uuid::Uuid;
 const INVENTORY_LASTS: Duration = Duration::from_secs(20);
 
 const STRANGER: &str = "only the manager that this machine trusts may do that";
+
+/// How soon it is seen that the installer stick is out.
+const STICK_POLL: Duration = Duration::from_millis(500);
+const TAKE_OUT: &str = "the installation is complete: take the installer stick out, and the machine restarts";
 
 /// How this life ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +148,14 @@ impl Machine {
                 Some(agreed) => say(&format!("to approve this machine compare the code {}", agreed.code)),
                 None => say("this machine belongs to no cluster yet; waiting for a manager on this network"),
             },
+            (AgentState::Joining { node }, Start::Joining { material, .. })
+                if material.terms.onto == Onto::InnerDisk =>
+            {
+                say(&format!(
+                    "{node} waits for its manager, and is installed on the inner disk that is blank; if there is none or more than one, name the disk on the manager's page"
+                ));
+            }
+            (AgentState::Restarting { .. }, Start::Joining { .. }) => say(TAKE_OUT),
             (AgentState::Joining { node }, _) => say(&format!("{node} waits for its manager to be enrolled")),
             (AgentState::Locked { node }, Start::Locked { identity }) => say(&format!(
                 "{node} is locked: waiting for the manager of `{}` ({}) to send its key; its recovery key can be typed here",
@@ -332,7 +345,7 @@ impl Machine {
             keys,
             luks_uuid,
             trusted_ca: &ca,
-            from_medium: matches!(self.start, Start::Joining { .. }),
+            medium: self.medium(),
             inventory: &inventory,
             root_hash: root_hash(&command_line),
         };
@@ -354,7 +367,7 @@ impl Machine {
     }
 
     fn enrol(self: &Arc<Self>, peer: &Peer, mut order: EnrolOrder) -> Response {
-        if let Target::Disk { id, wipe, .. } = &mut order.target {
+        if let Target::Disk { id, wipe, .. } | Target::InnerDisk { id, wipe } = &mut order.target {
             *wipe |= self.now().begun.as_deref() == Some(id);
         }
         let log = match self.accept(peer, &order) {
@@ -368,10 +381,13 @@ impl Machine {
             let worker = Arc::clone(&machine);
             let done = tokio::task::spawn_blocking(move || worker.install(&order, &log)).await;
             if matches!(done, Ok(true)) {
-                let how = if matches!(machine.start, Start::Joining { .. }) {
-                    End::SwitchRoot
-                } else {
-                    End::Restart
+                let how = match machine.medium() {
+                    Some(Onto::Medium) => End::SwitchRoot,
+                    Some(Onto::InnerDisk) => {
+                        machine.without_stick().await;
+                        End::Restart
+                    }
+                    None => End::Restart,
                 };
                 machine.end_soon(how);
             }
@@ -388,10 +404,14 @@ impl Machine {
         let mut now = self.now();
         match result {
             Ok(()) => {
-                let restart = matches!(self.start, Start::Fresh { .. });
+                let restart = self.medium() != Some(Onto::Medium);
                 say(&format!("{node} is installed and {}", if restart { "restarts" } else { "starts" }));
                 now.state =
                     if restart { AgentState::Restarting { node } } else { AgentState::Starting { node } };
+                if self.medium() == Some(Onto::InnerDisk) {
+                    now.conditions = vec![Condition::waiting(TAKE_OUT)];
+                    say(TAKE_OUT);
+                }
                 true
             }
             Err(error) => {
@@ -405,6 +425,23 @@ impl Machine {
                 };
                 false
             }
+        }
+    }
+
+    /// What the medium that it was started from is for.
+    fn medium(&self) -> Option<Onto> {
+        match &self.start {
+            Start::Joining { material, .. } => Some(material.terms.onto),
+            Start::Fresh { .. } | Start::Locked { .. } => None,
+        }
+    }
+
+    /// Waits until the installer stick is taken out: with it the next start would find the system twice.
+    async fn without_stick(&self) {
+        let name = self.disk.as_ref().and_then(|disk| disk.path.file_name());
+        let Some(device) = name.map(|name| Path::new("/sys/block").join(name)) else { return };
+        while device.exists() {
+            tokio::time::sleep(STICK_POLL).await;
         }
     }
 

@@ -41,6 +41,8 @@ enum Kind {
     Sd,
     /// A USB stick that becomes the node
     Usb,
+    /// A USB stick that installs the node onto a disk in the machine
+    Installer,
 }
 
 impl From<Kind> for MediumKind {
@@ -48,6 +50,7 @@ impl From<Kind> for MediumKind {
         match kind {
             Kind::Sd => Self::Sd,
             Kind::Usb => Self::Usb,
+            Kind::Installer => Self::Installer,
         }
     }
 }

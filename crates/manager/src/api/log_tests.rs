@@ -6,6 +6,7 @@ use crate::simulation::{Agent, Power};
 use axum::body::BodyDataStream;
 use axum::http::{StatusCode, header};
 use cairn_model::phase::Phase;
+use cairn_vault::join::Onto;
 use cairn_wire::message::AgentState;
 use futures_util::StreamExt as _;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use uuid::Uuid;
 async fn node(site: &Site) -> (Arc<Agent>, Power) {
     let file = site.lab.core.book.file();
     let name = "etcd-1".parse().unwrap();
-    let medium = file.keyring().join_material(&name, Uuid::new_v4(), u64::MAX).unwrap();
+    let medium = file.keyring().join_material(&name, Uuid::new_v4(), u64::MAX, Onto::Medium).unwrap();
     let agent = Agent::blank(Some(medium));
     let power = agent.power_on(&site.lab).await;
     agent.until(|state| matches!(state, AgentState::Installing { .. })).await;

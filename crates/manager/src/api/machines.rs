@@ -24,6 +24,7 @@ impl From<ApproveError> for Problem {
             ApproveError::NoSuchNode(_) => (StatusCode::UNPROCESSABLE_ENTITY, "no-such-node"),
             ApproveError::PlaceTaken(_) => (StatusCode::CONFLICT, "place-taken"),
             ApproveError::NoPlace(_) => (StatusCode::CONFLICT, "no-place"),
+            ApproveError::OtherPlace(_) => (StatusCode::CONFLICT, "other-place"),
             ApproveError::BadName(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad-name"),
             ApproveError::NoRole(_) => (StatusCode::UNPROCESSABLE_ENTITY, "no-role"),
             ApproveError::NoMoreEtcd => (StatusCode::CONFLICT, "no-more-etcd"),
@@ -54,33 +55,42 @@ fn check(core: &Core, id: &str, request: &ApproveRequest) -> Result<Given, Appro
     let file = core.book.file();
     let mut registry = core.registry();
     let machine = registry.get_mut(&machine_key).ok_or(ApproveError::NoSuchMachine)?;
-    let waits = machine.is_reached(now)
-        && machine.contact.as_ref().is_some_and(|it| it.description.state == AgentState::Fresh);
-    if !waits {
-        return Err(ApproveError::NotWaiting);
+    let contact = machine.contact.clone().filter(|_| machine.is_reached(now));
+    let contact = contact.ok_or(ApproveError::NotWaiting)?;
+    // its join key was proven, which is worth more than a code
+    let by_stick = machine.waits_for_disk().cloned();
+    if by_stick.is_none() {
+        if contact.description.state != AgentState::Fresh {
+            return Err(ApproveError::NotWaiting);
+        }
+        let code = machine.code.as_ref().ok_or(ApproveError::NoCode)?;
+        if !code.matches(&request.code) {
+            return Err(ApproveError::WrongCode { another: machine.wrong_code() });
+        }
     }
-    let code = machine.code.as_ref().ok_or(ApproveError::NoCode)?;
-    if !code.matches(&request.code) {
-        return Err(ApproveError::WrongCode { another: machine.wrong_code() });
-    }
-    let contact = machine.contact.as_ref().ok_or(ApproveError::NotWaiting)?;
-    let inventory = contact.description.inventory.clone();
+    let inventory = contact.description.inventory;
     let way = approve::disk(&inventory, request.disk.as_deref(), request.wipe)?;
+    let way = if by_stick.is_some() { way.by_stick() } else { way };
     let is_reached = |other: &Fingerprint| registry.get(other).is_some_and(|m| m.is_reached(now));
+    let parse = |text: &str| text.parse::<Name>().map_err(|_| ApproveError::BadName(text.to_owned()));
+    let named = request.node.as_deref().map(parse).transpose()?;
     core.book.journal(|journal| {
-        let suggestion = suit::suggest(file.cluster(), journal, &inventory);
-        let (name, suggested) = match (request.node.as_deref(), suggestion) {
-            (Some(text), _) => {
-                (text.parse::<Name>().map_err(|_| ApproveError::BadName(text.to_owned()))?, None)
+        let (name, suggested) = match (named, &by_stick) {
+            (Some(name), Some(place)) if name != *place => {
+                return Err(ApproveError::OtherPlace(place.clone()));
             }
-            (None, Some(suggestion)) => (suggestion.place, Some(suggestion.role)),
-            (None, None) => {
-                let unfit = suit::unfit(&inventory);
-                let words = unfit.unwrap_or_else(|| "etcd has no free place, and it is small".to_owned());
-                return Err(ApproveError::NoPlace(words));
-            }
+            (_, Some(place)) => (place.clone(), None),
+            (Some(name), None) => (name, None),
+            (None, None) => match suit::suggest(file.cluster(), journal, &inventory) {
+                Some(suggestion) => (suggestion.place, Some(suggestion.role)),
+                None => {
+                    let unfit = suit::unfit(&inventory);
+                    let words = unfit.unwrap_or_else(|| "etcd has no free place, and it is small".to_owned());
+                    return Err(ApproveError::NoPlace(words));
+                }
+            },
         };
-        if file.cluster().node(&name).is_none() {
+        if by_stick.is_none() && file.cluster().node(&name).is_none() {
             let role = suit::role_of_new(&name, request.role.or(suggested));
             return match role.ok_or_else(|| ApproveError::NoRole(name.clone()))? {
                 Role::Etcd => Err(ApproveError::NoMoreEtcd),
@@ -112,7 +122,7 @@ pub async fn give(core: &Core, id: &str, request: &ApproveRequest) -> Result<App
         made.await.map_err(stored)?;
     }
     let disk = match &way {
-        Way::Disk { id, .. } => id.clone(),
+        Way::Disk { id, .. } | Way::InnerDisk { id, .. } => id.clone(),
         Way::Medium => String::new(),
     };
     core.book

@@ -105,6 +105,9 @@ pub struct MachineStatus {
     pub code: Option<String>,
     /// The owner has approved it.
     pub approved: bool,
+    /// It was started from an installer stick and proved its join key: it is approved by naming its disk,
+    /// without a code.
+    pub waits_for_disk: bool,
     pub inventory: Option<Inventory>,
     /// Vendor and model in one line.
     pub product: String,
@@ -194,7 +197,8 @@ pub struct NewResponse {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApproveRequest {
-    /// As the machine's console shows it.
+    /// As the machine's console shows it; may be left out for an installer stick's machine.
+    #[serde(default)]
     pub code: String,
     /// A free place, or the name of a new one; the suggested one when left out.
     #[serde(default)]

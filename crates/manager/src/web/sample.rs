@@ -60,6 +60,7 @@ fn machine(number: u8, product: &str, inventory: Inventory) -> MachineStatus {
         claims: None,
         code: Some(format!("{number}{number}{number}-{number}42")),
         approved: false,
+        waits_for_disk: false,
         inventory: Some(inventory),
         product: product.into(),
         suggested: Some("compute-2".into()),

@@ -2,7 +2,7 @@ use cairn_model::address::Network;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::join::{Claim, JoinError, Use, proof, verify};
+use crate::join::{Claim, JoinError, Onto, Use, proof, verify};
 
 const NOW: u64 = 1_800_000_000;
 
@@ -154,7 +154,8 @@ mod joining {
             Attempt { manager: 7, forge: None, key, nonce: [3; 32], used: Use::Unused, now: NOW };
         change(&mut attempt);
         let medium = Keyring::new(&own, &cluster);
-        let mut material = medium.join_material(&name("etcd-1"), Uuid::from_u128(5), NOW + 1).unwrap();
+        let mut material =
+            medium.join_material(&name("etcd-1"), Uuid::from_u128(5), NOW + 1, Onto::Medium).unwrap();
         if let Some(forge) = attempt.forge {
             forge(&mut material);
         }
@@ -216,6 +217,8 @@ mod joining {
         assert_eq!(judge(|it| it.forge = Some(other)), Err(JoinError::BadProof(name("etcd-2"))));
         let fresh: fn(&mut JoinMaterial) = |it| it.terms.key_id = Uuid::from_u128(6);
         assert_eq!(judge(|it| it.forge = Some(fresh)), Err(JoinError::BadProof(name("etcd-1"))));
+        let inner: fn(&mut JoinMaterial) = |it| it.terms.onto = Onto::InnerDisk;
+        assert_eq!(judge(|it| it.forge = Some(inner)), Err(JoinError::BadProof(name("etcd-1"))));
     }
 
     #[test]
@@ -227,7 +230,7 @@ mod joining {
     fn join_material_survives_its_file_and_shows_no_key_in_debug() {
         let (seed, cluster) = (seed(7), cluster());
         let keyring = Keyring::new(&seed, &cluster);
-        let material = keyring.join_material(&name("etcd-1"), Uuid::from_u128(5), NOW).unwrap();
+        let material = keyring.join_material(&name("etcd-1"), Uuid::from_u128(5), NOW, Onto::Medium).unwrap();
         let text = serde_json::to_string(&material).unwrap();
         assert_eq!(serde_json::from_str::<JoinMaterial>(&text).unwrap(), material);
         assert!(format!("{material:?}").contains("join_key: JoinKey(..)"));

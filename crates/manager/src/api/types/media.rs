@@ -27,6 +27,8 @@ pub enum MediumKind {
     /// A USB stick that becomes the node and stays in it.
     #[default]
     Usb,
+    /// A USB stick that installs the node onto a disk in the machine.
+    Installer,
 }
 
 impl std::fmt::Display for MediumKind {
@@ -34,6 +36,7 @@ impl std::fmt::Display for MediumKind {
         f.write_str(match self {
             Self::Sd => "SD card",
             Self::Usb => "USB stick",
+            Self::Installer => "installer stick",
         })
     }
 }
