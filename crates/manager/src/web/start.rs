@@ -115,7 +115,7 @@ fn begin(local: bool) -> Markup {
         form.stack method="post" action="/start/new" {
             div.field {
                 label for="name" { "Name of the cluster" }
-                input #name type="text" name="name" required pattern="[a-z]([-a-z0-9]*[a-z0-9])?" maxlength="63"
+                input #name type="text" name="name" required pattern="[a-z]([a-z0-9\\-]*[a-z0-9])?" maxlength="63"
                     autocomplete="off" autocapitalize="off" placeholder="home" title="Small letters, digits and hyphens";
             }
             details.more {
