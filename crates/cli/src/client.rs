@@ -86,6 +86,15 @@ impl Client {
         checked(request.send_json(body).with_context(|| self.unreachable())?)
     }
 
+    /// Bytes as they are.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn send(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let request = self.agent.post(self.path(path)).header("Authorization", self.bearer());
+        checked(request.send(bytes).with_context(|| self.unreachable())?).map(drop)
+    }
+
     /// Server-sent events from a path, those after an id.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! `cairn node`: machines that may become nodes, and nodes.
 
+mod console;
 mod logs;
 mod media;
 
@@ -74,6 +75,8 @@ pub enum NodeCommand {
     },
     /// What a node wrote into its journal
     Logs(logs::LogsArguments),
+    /// Read and type on a node's serial console, by an adapter of the manager's machine
+    Console(console::ConsoleArguments),
 }
 
 /// # Errors
@@ -97,6 +100,7 @@ pub fn run(command: NodeCommand) -> Result<()> {
         NodeCommand::Restart { node, connection } => tell(&connection.open()?, &node, "restart"),
         NodeCommand::Poweroff { node, connection } => tell(&connection.open()?, &node, "poweroff"),
         NodeCommand::Logs(arguments) => logs::run(&arguments),
+        NodeCommand::Console(arguments) => console::run(&arguments),
     }
 }
 

@@ -99,7 +99,7 @@ fn print_what_comes(client: &Client, path: &str, json: bool) -> Result<()> {
 /// RFC 3986, section 2.3: all but the unreserved characters.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-fn escaped(text: &str) -> PercentEncode<'_> {
+pub(super) fn escaped(text: &str) -> PercentEncode<'_> {
     utf8_percent_encode(text, RESERVED)
 }
 
