@@ -71,12 +71,16 @@ impl World {
 
     /// `cairn`, which finds the lab's manager.
     pub fn cairn(&self, arguments: &[&str]) -> Result<Answer> {
+        self.cairn_within(PROMPT, arguments)
+    }
+
+    pub fn cairn_within(&self, limit: Duration, arguments: &[&str]) -> Result<Answer> {
         let kept = self.state.join("manager");
         let mut command = Command::new(&self.cairn);
         if let Ok(url) = std::fs::read_to_string(kept.join("url")) {
             command.env("CAIRN_MANAGER", url.trim()).env("CAIRN_TOKEN_FILE", kept.join("work/token"));
         }
-        self.run(command.args(arguments))
+        command::run(command.args(arguments), &self.scratch, self.left(limit))
     }
 
     pub fn lab_command(&self, arguments: &[&str]) -> Command {

@@ -108,6 +108,13 @@ impl Client {
         Ok(Events::new(BufReader::new(response.into_body().into_reader())))
     }
 
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn delete(&self, path: &str) -> Result<()> {
+        let request = self.agent.delete(self.path(path)).header("Authorization", self.bearer());
+        checked(request.call().with_context(|| self.unreachable())?).map(drop)
+    }
+
     fn unreachable(&self) -> String {
         format!("the manager at {} does not answer; does it run?", self.url)
     }

@@ -17,6 +17,7 @@ pub mod medium;
 pub mod network;
 pub mod node;
 pub mod passphrase;
+pub mod power;
 pub mod progress;
 pub mod reference;
 pub mod status;
@@ -41,6 +42,10 @@ enum Command {
     Manager(manager::ManagerArguments),
     /// How the cluster is
     Status(status::StatusArguments),
+    /// Unlock all nodes, and wait until the cluster is healthy
+    Start(power::StartArguments),
+    /// Power all nodes off, in the order of their roles
+    Shutdown(power::ShutdownArguments),
     /// Nodes, and machines that may become nodes
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -63,6 +68,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::File(command) => file::run(command),
         Command::Manager(arguments) => manager::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Start(arguments) => power::start(&arguments),
+        Command::Shutdown(arguments) => power::shut_down(&arguments),
         Command::Node(command) => node::run(command).map(|()| ExitCode::SUCCESS),
         Command::Network(arguments) => network::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Artifacts(command) => artifacts::run(command),

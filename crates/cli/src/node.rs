@@ -5,7 +5,7 @@ mod logs;
 mod media;
 
 use crate::client::{Client, Connection};
-use crate::status;
+use crate::{power, status};
 use anyhow::{Result, bail};
 use cairn_manager::api::{ApproveRequest, ApproveResponse, MachineStatus, Status};
 use cairn_model::cluster::Role;
@@ -67,6 +67,15 @@ pub enum NodeCommand {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Take a node out of the cluster; it is powered off, its disk stays as it is
+    Remove {
+        node: String,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Shut a node down
     Poweroff {
         node: String,
@@ -98,6 +107,16 @@ pub fn run(command: NodeCommand) -> Result<()> {
         NodeCommand::Media { connection, json } => media::media(&connection.open()?, json),
         NodeCommand::Disks { connection, json } => media::disks(&connection.open()?, json),
         NodeCommand::Restart { node, connection } => tell(&connection.open()?, &node, "restart"),
+        NodeCommand::Remove { node, yes, connection } => {
+            let client = connection.open()?;
+            power::confirm(
+                &format!("Remove {node} from the cluster? What is on its disk stays there, encrypted"),
+                yes,
+            )?;
+            client.delete(&format!("nodes/{node}"))?;
+            println!("{node} is removed; the cluster file has changed: store it again");
+            Ok(())
+        }
         NodeCommand::Poweroff { node, connection } => tell(&connection.open()?, &node, "poweroff"),
         NodeCommand::Logs(arguments) => logs::run(&arguments),
         NodeCommand::Console(arguments) => console::run(&arguments),

@@ -3,7 +3,7 @@
 use crate::client::{Client, Connection};
 use crate::exit;
 use anyhow::Result;
-use cairn_manager::api::{NodeStatus, NodeVitals, Status};
+use cairn_manager::api::{CheckResult, CheckStatus, NodeStatus, NodeVitals, Status};
 use cairn_model::phase::Phase;
 use cairn_model::vitals::ServiceState;
 use std::fmt::Write;
@@ -32,12 +32,31 @@ pub fn run(arguments: &StatusArguments) -> Result<ExitCode> {
 /// When the manager can't be asked.
 pub fn print(client: &Client, json: bool) -> Result<ExitCode> {
     let status: Status = client.get("status")?;
+    let checks: Vec<CheckStatus> = if json { Vec::new() } else { client.get("checks")? };
     if json {
         println!("{}", serde_json::to_string_pretty(&status)?);
     } else {
-        print!("{}", in_words(&status));
+        print!("{}{}", in_words(&status), failed(&checks));
     }
     Ok(if status.healthy { ExitCode::SUCCESS } else { exit::not_well() })
+}
+
+/// Each check that did not go well: what was tried, what came back, what to do.
+fn failed(checks: &[CheckStatus]) -> String {
+    let mut text = String::new();
+    for check in checks {
+        let mark = match check.result {
+            CheckResult::Good => continue,
+            CheckResult::Waiting => '◐',
+            CheckResult::Attention => '▲',
+            CheckResult::Failed => '✗',
+        };
+        let _ = writeln!(text, "\n{mark} {}: {}\n    {}", check.subject, check.what, check.found);
+        if let Some(advice) = &check.advice {
+            let _ = writeln!(text, "    to do: {advice}");
+        }
+    }
+    text
 }
 
 fn in_words(status: &Status) -> String {

@@ -4,6 +4,7 @@
 //! carries the session token as `Authorization: Bearer`, or the cookie that `/login` gave a browser.
 
 mod auth;
+mod cluster;
 mod events;
 mod logs;
 mod machines;
@@ -22,17 +23,18 @@ pub use crate::network::types::{
 pub(crate) use auth::{SESSION_COOKIE, Session, is_own_origin, own_host_only};
 pub use cairn_host::serial::Adapter;
 pub use cairn_netboot::Stage;
+pub(crate) use cluster::{remove, shut_down, start};
 pub(crate) use machines::give;
 pub(crate) use media::medium;
 pub use media::{IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID};
-pub(crate) use nodes::{cluster_file, power_off, restart};
+pub(crate) use nodes::{ask, cluster_file, power_off, restart};
 pub use problem::Problem;
 pub(crate) use routes::{MOST_BODY, Shared, router};
 pub use types::{
-    ApproveRequest, ApproveResponse, ClusterStatus, DiskStatus, EtcdMemberStatus, EtcdStatus, EventMessage,
-    JobStatus, LogBroken, MachineStatus, MediumFormat, MediumKind, MediumRequest, MediumState, MediumStatus,
-    NetworkStatus, NewRequest, NewResponse, NodeLog, NodeStatus, NodeUnits, NodeVitals, OpenRequest,
-    OpenState, Status, WriteMediumRequest,
+    ActionStatus, ApproveRequest, ApproveResponse, CheckResult, CheckStatus, ClusterStatus, DiskStatus,
+    EtcdMemberStatus, EtcdStatus, EventMessage, JobStatus, LogBroken, MachineStatus, MediumFormat,
+    MediumKind, MediumRequest, MediumState, MediumStatus, NetworkStatus, NewRequest, NewResponse, NodeLog,
+    NodeStatus, NodeUnits, NodeVitals, OpenRequest, OpenState, PowerResponse, Status, WriteMediumRequest,
 };
 
 #[cfg(test)]

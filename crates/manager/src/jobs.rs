@@ -193,6 +193,11 @@ impl Jobs {
         false
     }
 
+    /// Whoever it was about is no more.
+    pub fn forget(&self, subject: &(impl AsRef<str> + ?Sized)) {
+        self.jobs().remove(subject.as_ref());
+    }
+
     /// The subject's job by name, with a row for each step.
     pub fn view(&self, subject: &(impl AsRef<str> + ?Sized)) -> Option<JobStatus> {
         self.jobs().get(subject.as_ref()).map(Job::view)

@@ -135,6 +135,13 @@ impl Journal {
         self.approvals.insert(machine, approval);
     }
 
+    /// A node that was removed leaves nothing behind.
+    pub fn forget(&mut self, node: &Name) {
+        self.approvals.retain(|_, approval| approval.node != *node);
+        self.media.retain(|_, medium| medium.node != *node);
+        self.macs.retain(|_, name| name != node);
+    }
+
     pub fn remember(&mut self, generation: u64, hash: &str) {
         self.lineage.insert(generation, hash.to_owned());
         while self.lineage.len() > LINEAGE {

@@ -18,6 +18,7 @@ pub mod api;
 pub mod approve;
 mod artifacts;
 mod book;
+mod check;
 mod core;
 pub mod decide;
 mod dial;
@@ -43,6 +44,8 @@ mod pace;
 #[cfg(test)]
 mod path_tests;
 mod patience;
+mod power;
+mod question;
 pub mod registry;
 mod run;
 mod seek;

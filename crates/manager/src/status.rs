@@ -9,6 +9,7 @@ use crate::jobs::Jobs;
 use crate::journal::Journal;
 use crate::keep;
 use crate::network::{CableView, NetworkView};
+use crate::power;
 use crate::registry::{Contact, Machine, Registry};
 use crate::suit;
 use cairn_model::cluster::{Cluster, Node};
@@ -49,6 +50,7 @@ pub fn status(view: &View<'_>, journal: &Journal) -> Status {
         machines,
         etcd,
         network: network_status(network),
+        power: view.jobs.view(power::SUBJECT),
         healthy: unhealthy_because.is_empty(),
         unhealthy_because,
     }

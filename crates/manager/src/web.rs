@@ -19,7 +19,7 @@ mod pages;
 #[cfg(feature = "preview")]
 mod preview;
 #[cfg(any(test, feature = "preview"))]
-mod sample;
+pub(crate) mod sample;
 mod shell;
 mod start;
 #[cfg(test)]
@@ -63,6 +63,9 @@ pub fn router() -> Router<Shared> {
         .route("/nodes/{name}", get(pages::node))
         .route("/nodes/{name}/restart", post(actions::restart))
         .route("/nodes/{name}/poweroff", post(actions::power_off))
+        .route("/nodes/{name}/remove", post(actions::remove))
+        .route("/shutdown", post(actions::shut_down))
+        .route("/start-cluster", post(actions::start))
         .route("/login", get(login::form).post(login::log_in))
         .route("/logout", post(login::log_out))
         .route("/cluster-file", get(actions::cluster_file))

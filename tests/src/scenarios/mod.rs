@@ -6,6 +6,7 @@ mod etcd;
 pub mod formation;
 mod join_key;
 mod moving;
+mod shutdown;
 pub mod stranger;
 mod teardown;
 mod uninjected;
@@ -74,6 +75,11 @@ pub const ALL: &[Scenario] = &[
         "ten power cuts without a manager change nothing, and the recovery key typed at the console unlocks",
         1200,
         waiting::ten_power_cuts,
+    ),
+    on_healthy(
+        "the cluster is shut down in the order of its roles and started again, by command line",
+        600,
+        shutdown::and_start,
     ),
     on_healthy("a machine that was not approved gets nothing", 480, stranger::gets_nothing),
     on_healthy(

@@ -44,7 +44,7 @@ async fn tell(core: &Core, name: &Name, request: &Request) -> Result<StatusCode,
 }
 
 /// Asks a node one thing.
-pub(super) async fn ask(core: &Core, name: &Name, request: &Request) -> Result<Answer, Problem> {
+pub(crate) async fn ask(core: &Core, name: &Name, request: &Request) -> Result<Answer, Problem> {
     let mut client = reach(core, name).await?;
     client.ask(request).await.map_err(|error| broken(name, &error))
 }

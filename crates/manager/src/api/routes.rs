@@ -1,13 +1,13 @@
 //! Which path does what.
 
-use super::{Session, auth, events, logs, machines, media, network, nodes, serial};
+use super::{Session, auth, cluster, events, logs, machines, media, network, nodes, serial};
 use crate::core::Core;
 use crate::web;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,6 +39,11 @@ pub fn router(core: Arc<Core>, bound: SocketAddr) -> Router {
         .route("/api/v1/nodes/{name}/poweroff", post(nodes::power_off))
         .route("/api/v1/nodes/{name}/units", get(logs::units))
         .route("/api/v1/nodes/{name}/logs", get(logs::logs))
+        .route("/api/v1/nodes/{name}", delete(cluster::remove))
+        .route("/api/v1/checks", get(cluster::checks))
+        .route("/api/v1/actions", get(cluster::actions))
+        .route("/api/v1/shutdown", post(cluster::shut_down))
+        .route("/api/v1/start", post(cluster::start))
         .merge(web::router())
         .layer(DefaultBodyLimit::max(MOST_BODY))
         .layer(from_fn_with_state(bound, auth::own_host_only))

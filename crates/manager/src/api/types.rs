@@ -12,7 +12,7 @@ use cairn_model::log::{LogEntry, Unit};
 use cairn_model::phase::{Condition, Phase};
 use cairn_model::secret::Secret;
 use cairn_model::vitals::Vitals;
-use cairn_workflow::{Event, Row};
+use cairn_workflow::{Event, Plan, Row};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
@@ -29,6 +29,9 @@ pub struct Status {
     pub healthy: bool,
     /// One sentence each; empty when healthy.
     pub unhealthy_because: Vec<String>,
+    /// The shutdown or start of the whole cluster that was asked for last.
+    #[serde(default)]
+    pub power: Option<JobStatus>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -250,4 +253,46 @@ pub struct NodeLog {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogBroken {
     pub reason: String,
+}
+
+/// One of `GET /api/v1/checks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckStatus {
+    /// A node by its name, or `etcd`.
+    pub subject: String,
+    /// What was tried.
+    pub what: String,
+    pub result: CheckResult,
+    /// What came back.
+    pub found: String,
+    /// What to do; none when all is well.
+    pub advice: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckResult {
+    Good,
+    /// It is on its way by itself.
+    Waiting,
+    /// It works, and somebody should look at it.
+    Attention,
+    Failed,
+}
+
+/// One of `GET /api/v1/actions`: what the owner may want to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionStatus {
+    /// `set-up`, `recover`, `shut-down`, `start`, `add-node` or `remove-node`.
+    pub id: String,
+    pub title: String,
+    /// Why it makes no sense now; none when it is offered.
+    pub refused: Option<String>,
+}
+
+/// `POST /api/v1/shutdown` and `POST /api/v1/start`: what will be done. The events of the job have this subject.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PowerResponse {
+    pub subject: String,
+    pub plan: Plan,
 }

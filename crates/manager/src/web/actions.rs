@@ -32,6 +32,19 @@ pub async fn power_off(session: Session, state: State<Shared>, name: Path<String
     shown(api::power_off(session, state, name).await.map(|_| Redirect::to(&page)), &page)
 }
 
+pub async fn shut_down(session: Session, state: State<Shared>) -> Response {
+    shown(api::shut_down(session, state).await.map(|_| Redirect::to("/")), "/")
+}
+
+pub async fn start(session: Session, state: State<Shared>) -> Response {
+    shown(api::start(session, state).await.map(|_| Redirect::to("/")), "/")
+}
+
+pub async fn remove(session: Session, state: State<Shared>, name: Path<String>) -> Response {
+    let page = page_of(&name);
+    shown(api::remove(session, state, name).await.map(|_| Redirect::to("/cluster")), &page)
+}
+
 pub async fn cluster_file(session: Session, state: State<Shared>) -> Response {
     shown(api::cluster_file(session, state).await, "/")
 }

@@ -6,6 +6,7 @@ use super::ui::{self, state};
 use super::{cluster, words};
 use crate::api::{NodeStatus, NodeVitals};
 use crate::feed::Item;
+use cairn_model::cluster::Role;
 use cairn_model::inventory::Inventory;
 use cairn_model::phase::Phase;
 use maud::{Markup, html};
@@ -89,6 +90,13 @@ fn actions(node: &NodeStatus) -> Markup {
                     (ui::confirm("poweroff", "Switch off", "It stops what it runs and goes off. Somebody has to press its button to bring it back.",
                         &format!("Switch {} off", node.name), &action("poweroff")))
                 }
+            }
+        }
+        @if node.role != Role::Etcd {
+            section aria-labelledby="remove" {
+                h2 #remove { "Remove" }
+                (ui::confirm("remove-node", "Remove from the cluster", "It is powered off and leaves the cluster file. What is on its disk stays there, encrypted.",
+                    &format!("Remove {}", node.name), &action("remove")))
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use super::ui::{self, Tone, mark};
 use super::{cluster, words};
-use crate::api::{NodeStatus, Status};
+use crate::api::{ActionStatus, CheckResult, NodeStatus, Status};
+use crate::{check, question};
 use cairn_workflow::RowState;
 use maud::{Markup, html};
 
@@ -22,6 +23,7 @@ pub fn content(status: &Status) -> Markup {
         (keep(status))
         (going_on(status))
         (question(status))
+        (checks(status))
         @if status.nodes.iter().any(|node| node.enrolled) {
             section aria-labelledby="nodes" {
                 h2 #nodes { "Nodes" }
@@ -90,6 +92,9 @@ fn summary(status: &Status) -> String {
 fn going_on(status: &Status) -> Markup {
     let busy: Vec<&NodeStatus> = status.nodes.iter().filter(|node| is_busy(node)).collect();
     html! {
+        @if let Some(job) = &status.power {
+            section aria-labelledby="power" { h2 #power { "The whole cluster" } (ui::job("power-job", job)) }
+        }
         @if !busy.is_empty() {
             section aria-labelledby="going-on" {
                 h2 #going-on { "Going on now" }
@@ -106,26 +111,79 @@ fn going_on(status: &Status) -> Markup {
     }
 }
 
+/// Each action where it is done, or why it makes no sense now.
 fn question(status: &Status) -> Markup {
-    let waiting = words::waiting_machines(status);
     html! {
         section aria-labelledby="question" {
             h2 #question { "What do you want to do?" }
             ul.actions {
-                li { a.action href="/discover" {
-                    strong { "Set up a new node" }
-                    span { @if waiting > 0 { (words::count(waiting, "machine")) " waiting for your approval." }
-                        @else { "Find machines on the wire, compare a code, and approve them." } }
-                } }
+                @for action in question::actions(status) { li { (self::action(&action, status)) } }
                 li { a.action href="/media" {
                     strong { "Prepare a medium" }
                     span { "For a machine that can't start from the network." }
                 } }
-                li { a.action href="/cluster-file" {
+                li { a.action href="/keep" {
                     strong { "Keep the cluster file" }
                     span { "Generation " (status.cluster.generation) ": into your password manager." }
                 } }
             }
         }
+    }
+}
+
+fn action(action: &ActionStatus, status: &Status) -> Markup {
+    if let Some(reason) = &action.refused {
+        return html! { div.action.refused { strong { (action.title) } span { "Not now: " (reason) "." } } };
+    }
+    let link = |path: &str, words: &str| {
+        html! { a.action href=(path) { strong { (action.title) } span { (words) } } }
+    };
+    let ask = |question: &str, path: &str| {
+        html! { div.action { (ui::confirm(&format!("do-{}", action.id), &action.title, question, &action.title, path)) } }
+    };
+    match action.id.as_str() {
+        "shut-down" => ask("All nodes are powered off: applications first, etcd last.", "/shutdown"),
+        "start" => {
+            ask("Switch the machines on. They are unlocked as they come, and checked.", "/start-cluster")
+        }
+        "remove-node" => link("/cluster", "Choose the node; its page has the button."),
+        _ => link(
+            "/discover",
+            &match words::waiting_machines(status) {
+                0 => "Find machines on the wire, compare a code, and approve them.".to_owned(),
+                number => format!("{} waiting for your approval.", words::count(number, "machine")),
+            },
+        ),
+    }
+}
+
+/// What was tried of each node and did not go well.
+fn checks(status: &Status) -> Markup {
+    let checks = check::checks(status);
+    let bad: Vec<_> = checks.iter().filter(|check| check.result != CheckResult::Good).collect();
+    html! {
+        @if !checks.is_empty() {
+            section aria-labelledby="checks" {
+                h2 #checks { "Checks" }
+                p.quiet { (checks.len().saturating_sub(bad.len())) " of " (checks.len()) " are as they should be." }
+                ul.findings {
+                    @for check in bad {
+                        li { (mark(tone(check.result))) div {
+                            strong { (check.subject) ": " (check.what) } p { (check.found) }
+                            @if let Some(advice) = &check.advice { p.quiet { "To do: " (advice) "." } }
+                        } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn tone(result: CheckResult) -> Tone {
+    match result {
+        CheckResult::Good => Tone::Good,
+        CheckResult::Waiting => Tone::Working,
+        CheckResult::Attention => Tone::Attention,
+        CheckResult::Failed => Tone::Failed,
     }
 }

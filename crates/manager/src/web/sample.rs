@@ -70,7 +70,7 @@ fn machine(number: u8, product: &str, inventory: Inventory) -> MachineStatus {
     }
 }
 
-fn node(number: u8, name: &str, role: Role, phase: Phase) -> NodeStatus {
+pub fn node(number: u8, name: &str, role: Role, phase: Phase) -> NodeStatus {
     let there = !matches!(phase, Phase::Absent);
     let held = DiskContent::Holds("Cairn".into());
     NodeStatus {
@@ -154,6 +154,7 @@ fn etcd(members: &[(&str, Option<&str>)]) -> EtcdStatus {
 fn cluster(nodes: Vec<NodeStatus>, machines: Vec<MachineStatus>, etcd: EtcdStatus) -> Status {
     let unhealthy_because = crate::health::missing(&nodes, &etcd);
     Status {
+        power: None,
         cluster: ClusterStatus {
             name: "home".into(),
             generation: 7,

@@ -1,0 +1,86 @@
+//! What is asked of the cluster as a whole: checks, what may be done now, shutting down, starting, removing a node.
+
+use super::types::{ActionStatus, CheckStatus, PowerResponse};
+use super::{Problem, Session, Shared, nodes};
+use crate::book::BookError;
+use crate::{check, power, question};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use cairn_model::cluster::Name;
+use cairn_vault::file::NextError;
+use cairn_wire::message::Request;
+use std::sync::Arc;
+
+pub async fn checks(_: Session, State(shared): State<Shared>) -> Json<Vec<CheckStatus>> {
+    Json(check::checks(&shared.core.status()))
+}
+
+pub async fn actions(_: Session, State(shared): State<Shared>) -> Json<Vec<ActionStatus>> {
+    Json(question::actions(&shared.core.status()))
+}
+
+/// What is not offered is refused with the same words.
+fn offered(shared: &Shared, id: &str) -> Result<(), Problem> {
+    let actions = question::actions(&shared.core.status());
+    let refused = actions.into_iter().find(|action| action.id == id).and_then(|action| action.refused);
+    match refused {
+        Some(words) => Err(Problem::new(StatusCode::CONFLICT, "not-now", words)),
+        None => Ok(()),
+    }
+}
+
+pub async fn shut_down(
+    _: Session,
+    State(shared): State<Shared>,
+) -> Result<(StatusCode, Json<PowerResponse>), Problem> {
+    offered(&shared, "shut-down")?;
+    let order = power::off_order(&shared.core.status());
+    let plan = power::shutdown_plan(&order);
+    tokio::spawn(power::shut_down(Arc::clone(&shared.core), order));
+    Ok((StatusCode::ACCEPTED, Json(PowerResponse { subject: plan.subject.clone(), plan })))
+}
+
+pub async fn start(
+    _: Session,
+    State(shared): State<Shared>,
+) -> Result<(StatusCode, Json<PowerResponse>), Problem> {
+    offered(&shared, "start")?;
+    let plan = power::start_plan(&shared.core.status());
+    tokio::spawn(power::start(Arc::clone(&shared.core), plan.clone()));
+    Ok((StatusCode::ACCEPTED, Json(PowerResponse { subject: plan.subject.clone(), plan })))
+}
+
+/// Switches the node off if it is on, and takes it out of the cluster file. Its disk stays as it is: encrypted,
+/// and with a recovery key that follows from the cluster file.
+pub async fn remove(
+    _: Session,
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    offered(&shared, "remove-node")?;
+    let core = &shared.core;
+    let name: Name = nodes::parse(&name)?;
+    nodes::is_node(core, &name)?;
+    let status = core.status();
+    let node = status.nodes.iter().find(|node| node.name == name.as_str());
+    let formed = core.book.file().cluster().etcd_formed;
+    if let Some(words) = node.and_then(|node| question::keeps(node, formed)) {
+        return Err(Problem::new(StatusCode::CONFLICT, "kept", format!("'{name}' stays: {words}")));
+    }
+    if node.is_some_and(power::is_on) {
+        nodes::ask(core, &name, &Request::PowerOff).await?;
+    }
+    let gone = name.clone();
+    core.book.change(move |cluster| cluster.without_node(&gone)).await.map_err(|error| match error {
+        BookError::Next(NextError::Edit(error)) => {
+            Problem::new(StatusCode::CONFLICT, "kept", error.to_string())
+        }
+        error => Problem::internal(&error),
+    })?;
+    core.book.note(|journal| journal.forget(&name)).map_err(|error| Problem::internal(&error))?;
+    core.jobs.forget(&name);
+    tracing::info!(node = %name, "the owner removed a node");
+    core.show();
+    Ok(StatusCode::NO_CONTENT)
+}

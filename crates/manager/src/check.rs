@@ -1,0 +1,192 @@
+//! Checking the connection to every node of the file: what was tried, what came back, and what to do.
+
+use crate::api::{CheckResult, CheckStatus, NodeStatus, Status};
+use cairn_model::phase::{ConditionKind, Phase};
+use cairn_model::vitals::ServiceState;
+
+/// Applications, logs and certificates of others suffer beyond this; our own don't.
+const CLOCK_OFF: u64 = 30;
+
+/// All checks of all nodes, in the order of the file, then those of the whole cluster.
+pub fn checks(status: &Status) -> Vec<CheckStatus> {
+    let newest = status.nodes.iter().filter_map(|node| node.version.as_ref()).max();
+    let mut all = Vec::new();
+    for node in status.nodes.iter().filter(|node| node.enrolled) {
+        let check = |what: &str, result, found: String, advice: &str| CheckStatus {
+            subject: node.name.clone(),
+            what: what.to_owned(),
+            result,
+            found,
+            advice: (result != CheckResult::Good).then(|| advice.to_owned()),
+        };
+        let (result, found) = reached(node);
+        let advice = "see that it is switched on and plugged into the same network as this manager, and read its console";
+        all.push(check("reached, and proved to be this node", result, found, advice));
+        if node.phase == Phase::Unreachable {
+            // nothing else can be known
+            continue;
+        }
+        all.push(check("encrypted and unlocked", lock(node), lock_words(node), "the manager unlocks it by itself; if it does not, the reason stands at the node, and its recovery key can be typed at its console"));
+        if let Some(version) = &node.version {
+            let same = newest == Some(version);
+            let result = if same { CheckResult::Good } else { CheckResult::Attention };
+            all.push(check(
+                "version",
+                result,
+                version.clone(),
+                "another node has another one; updates come later, until then install it anew",
+            ));
+        }
+        if let Some(vitals) = &node.vitals {
+            let off = vitals.clock_offset_seconds;
+            let result =
+                if off.unsigned_abs() <= CLOCK_OFF { CheckResult::Good } else { CheckResult::Attention };
+            all.push(check(
+                "clock",
+                result,
+                format!("{off} s off the manager's"),
+                "look at the manager's clock first; nodes take the time from the network",
+            ));
+            let failed = vitals.told.services.iter().filter(|service| service.state == ServiceState::Failed);
+            let failed: Vec<&str> = failed.map(|service| service.unit.as_str()).collect();
+            if !failed.is_empty() {
+                all.push(check(
+                    "services",
+                    CheckResult::Failed,
+                    format!("failed: {}", failed.join(", ")),
+                    "read its log: `cairn node logs`, or the node's page",
+                ));
+            }
+        }
+        for condition in &node.conditions {
+            let result = match condition.kind {
+                ConditionKind::Fault => CheckResult::Failed,
+                ConditionKind::Waiting => CheckResult::Waiting,
+            };
+            all.push(check(
+                "condition",
+                result,
+                condition.message.clone(),
+                "it goes away by itself when its cause does",
+            ));
+        }
+    }
+    all.extend(etcd(status));
+    all
+}
+
+fn reached(node: &NodeStatus) -> (CheckResult, String) {
+    match node.phase {
+        Phase::Running => (CheckResult::Good, format!("running at {}", node.address)),
+        Phase::Unreachable => {
+            (CheckResult::Failed, format!("no answer, at {} and wherever it was heard", node.address))
+        }
+        phase => (CheckResult::Waiting, phase.to_string()),
+    }
+}
+
+fn lock(node: &NodeStatus) -> CheckResult {
+    match (node.encrypted, node.unlocked) {
+        (true, true) => CheckResult::Good,
+        (true, false) => CheckResult::Waiting,
+        (false, _) => CheckResult::Failed,
+    }
+}
+
+fn lock_words(node: &NodeStatus) -> String {
+    match (node.encrypted, node.unlocked) {
+        (true, true) => "LUKS2, unlocked",
+        (true, false) => "LUKS2, locked",
+        (false, _) => "no encrypted data partition",
+    }
+    .to_owned()
+}
+
+fn etcd(status: &Status) -> Option<CheckStatus> {
+    let members = &status.etcd.members;
+    if members.is_empty() {
+        return None;
+    }
+    let (healthy, count) = (status.etcd.healthy, members.len());
+    let majority = healthy > count / 2;
+    let result = match healthy {
+        all if all == count => CheckResult::Good,
+        _ if majority => CheckResult::Attention,
+        _ => CheckResult::Failed,
+    };
+    let sick =
+        members.iter().filter_map(|member| Some(format!("{}: {}", member.name, member.error.as_ref()?)));
+    let mut found = format!("{healthy} of {count} members healthy");
+    for words in sick {
+        found.push_str("; ");
+        found.push_str(&words);
+    }
+    let advice = if majority {
+        "etcd works, and one failure more stops it: bring the missing member back"
+    } else {
+        "etcd has no majority and answers nothing: bring members back, their data is on their disks"
+    };
+    Some(CheckStatus {
+        subject: "etcd".to_owned(),
+        what: "members and quorum".to_owned(),
+        result,
+        found,
+        advice: (result != CheckResult::Good).then(|| advice.to_owned()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{EtcdMemberStatus, EtcdStatus};
+    use crate::web::sample;
+    use cairn_model::cluster::Role;
+    use cairn_model::phase::Condition;
+
+    fn node(name: &str, phase: Phase, unlocked: bool) -> NodeStatus {
+        NodeStatus { unlocked, version: None, ..sample::node(1, name, Role::Etcd, phase) }
+    }
+
+    fn bad(status: &Status) -> Vec<(String, CheckResult)> {
+        let checks = checks(status).into_iter().filter(|check| check.result != CheckResult::Good);
+        checks.map(|check| (format!("{}: {}", check.subject, check.what), check.result)).collect()
+    }
+
+    #[test]
+    fn a_node_that_is_not_reached_is_asked_nothing_else() {
+        let nodes = vec![node("etcd-1", Phase::Unreachable, false), node("etcd-2", Phase::Locked, false)];
+        let status = Status { nodes, ..Status::default() };
+        let found = bad(&status);
+        assert_eq!(
+            found,
+            [
+                ("etcd-1: reached, and proved to be this node".to_owned(), CheckResult::Failed),
+                ("etcd-2: reached, and proved to be this node".to_owned(), CheckResult::Waiting),
+                ("etcd-2: encrypted and unlocked".to_owned(), CheckResult::Waiting),
+            ]
+        );
+        assert!(checks(&status).iter().all(|it| it.advice.is_some() == (it.result != CheckResult::Good)));
+    }
+
+    #[test]
+    fn faults_old_versions_and_a_lost_majority_are_found() {
+        let mut old = node("etcd-1", Phase::Running, true);
+        old.version = Some("0.1.0".into());
+        old.conditions = vec![Condition::fault("the disk is full"), Condition::waiting("for k3s")];
+        let mut new = node("etcd-2", Phase::Running, true);
+        new.version = Some("0.2.0".into());
+        let member = |name: &str, healthy: bool| EtcdMemberStatus {
+            name: name.into(),
+            id: None,
+            peer_url: None,
+            healthy,
+            error: (!healthy).then(|| "no answer".into()),
+        };
+        let members = vec![member("etcd-1", true), member("etcd-2", false), member("etcd-3", false)];
+        let etcd = EtcdStatus { members, healthy: 1 };
+        let found = bad(&Status { nodes: vec![old, new], etcd, ..Status::default() });
+        let results: Vec<CheckResult> = found.iter().map(|(_, result)| *result).collect();
+        use CheckResult::{Attention, Failed, Waiting};
+        assert_eq!(results, [Attention, Failed, Waiting, Failed], "{found:?}");
+    }
+}

@@ -1,0 +1,101 @@
+//! "What do you want to do?": each action is offered only when it makes sense now, and otherwise says why not.
+
+use crate::api::{ActionStatus, NodeStatus, Status};
+use crate::power::is_on;
+use cairn_model::cluster::Role;
+use cairn_model::phase::Phase;
+use cairn_workflow::RowState;
+
+/// Why nothing new is begun while something goes on.
+fn busy(status: &Status) -> Option<String> {
+    let power = status.power.as_ref().filter(|job| {
+        job.rows.iter().any(|row| row.state != RowState::Done)
+            && !job.rows.iter().any(|row| row.state == RowState::Failed)
+    });
+    power.map(|job| format!("the cluster is being told to {}; wait until that is through", job.job))
+}
+
+pub fn actions(status: &Status) -> Vec<ActionStatus> {
+    let enrolled: Vec<&NodeStatus> = status.nodes.iter().filter(|node| node.enrolled).collect();
+    let none =
+        enrolled.is_empty().then(|| "no machine belongs to this cluster yet; set it up first".to_owned());
+    let free = status.nodes.iter().filter(|node| !node.enrolled && node.role == Role::Etcd).count();
+    let set_up = (free == 0).then(|| "all places of etcd are taken: the cluster is set up".to_owned());
+    let off = enrolled.iter().filter(|node| !is_on(node)).count();
+    let all_run = enrolled.iter().all(|node| node.phase == Phase::Running);
+    let shut_down = none
+        .clone()
+        .or_else(|| busy(status))
+        .or_else(|| (off == enrolled.len()).then(|| "all nodes are off already".to_owned()));
+    let start = none.clone().or_else(|| busy(status)).or_else(|| all_run.then(|| "all nodes run".to_owned()));
+    let add = (free == status.nodes.len() && free > 0 && enrolled.is_empty())
+        .then(|| "set the cluster up first: etcd has to be there before other nodes".to_owned());
+    let recover = "backups are not there yet; this is their place".to_owned();
+    let action = |id: &str, title: &str, refused: Option<String>| ActionStatus {
+        id: id.to_owned(),
+        title: title.to_owned(),
+        refused,
+    };
+    vec![
+        action("set-up", "Set up a new system", set_up),
+        action("recover", "Recover from backup", Some(recover)),
+        action("shut-down", "Shut down", shut_down),
+        action("start", "Start", start),
+        action("add-node", "Set up a new node", add),
+        action("remove-node", "Remove a node", none.or_else(|| busy(status))),
+    ]
+}
+
+/// Why this node can't be removed now.
+pub fn keeps(node: &NodeStatus, etcd_formed: bool) -> Option<String> {
+    match node.role {
+        Role::Etcd if !node.enrolled => {
+            Some("it is a place of etcd, which needs all of them; a machine can take it".to_owned())
+        }
+        Role::Etcd if etcd_formed => Some(
+            "it is a member of etcd: removing and replacing members is not built yet, and taking one away by hand would leave etcd one failure from standing still".to_owned(),
+        ),
+        Role::Etcd | Role::Compute | Role::Backup => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::sample;
+
+    fn offered(nodes: Vec<NodeStatus>) -> String {
+        let status = Status { nodes, ..Status::default() };
+        let ids: Vec<String> =
+            actions(&status).into_iter().filter(|it| it.refused.is_none()).map(|it| it.id).collect();
+        ids.join(" ")
+    }
+
+    fn node(name: &str, phase: Phase) -> NodeStatus {
+        sample::node(1, name, Role::Etcd, phase)
+    }
+
+    #[test]
+    fn what_makes_sense_follows_from_what_is_there() {
+        assert_eq!(offered(vec![node("etcd-1", Phase::Absent)]), "set-up");
+        let running = || node("etcd-1", Phase::Running);
+        assert_eq!(
+            offered(vec![running(), node("etcd-2", Phase::Absent)]),
+            "set-up shut-down add-node remove-node"
+        );
+        assert_eq!(offered(vec![running()]), "shut-down add-node remove-node");
+        assert_eq!(
+            offered(vec![running(), node("etcd-2", Phase::Locked)]),
+            "shut-down start add-node remove-node"
+        );
+        assert_eq!(offered(vec![node("etcd-1", Phase::Unreachable)]), "start add-node remove-node");
+    }
+
+    #[test]
+    fn what_is_not_offered_says_why() {
+        let status = Status { nodes: vec![node("etcd-1", Phase::Running)], ..Status::default() };
+        assert!(actions(&status).iter().all(|it| it.refused.as_ref().is_none_or(|why| why.len() > 10)));
+        assert!(keeps(&node("etcd-1", Phase::Running), true).unwrap().contains("member of etcd"));
+        assert_eq!(keeps(&NodeStatus { role: Role::Compute, ..node("c", Phase::Running) }, true), None);
+    }
+}
