@@ -135,6 +135,13 @@ fn rank(id: &str) -> usize {
     if opaque { usize::MAX } else { place }
 }
 
+/// Network cards, those with a cable first: the light of a socket without one is seen as well.
+pub fn cards() -> Vec<String> {
+    let mut interfaces = interfaces();
+    interfaces.sort_by_key(|interface| !interface.link);
+    interfaces.into_iter().map(|interface| interface.name).collect()
+}
+
 fn interfaces() -> Vec<Interface> {
     let Ok(entries) = std::fs::read_dir("/sys/class/net") else { return Vec::new() };
     let addresses = if_addrs::get_if_addrs().unwrap_or_default();

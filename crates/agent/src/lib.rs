@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod blink;
 pub mod boot;
 pub mod command;
 pub mod console;

@@ -95,6 +95,15 @@ impl Client {
         checked(request.send(bytes).with_context(|| self.unreachable())?).map(drop)
     }
 
+    /// The answer as it comes.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn read(&self, path: &str) -> Result<impl Read + use<>> {
+        let request = self.agent.get(self.path(path)).header("Authorization", self.bearer());
+        Ok(checked(request.call().with_context(|| self.unreachable())?)?.into_body().into_reader())
+    }
+
     /// Server-sent events from a path, those after an id.
     ///
     /// # Errors

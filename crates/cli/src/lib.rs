@@ -11,6 +11,7 @@ pub mod client;
 pub mod events;
 pub mod exit;
 pub mod file;
+pub mod kubeconfig;
 pub mod lab;
 pub mod manager;
 pub mod medium;
@@ -49,6 +50,8 @@ enum Command {
     /// Nodes, and machines that may become nodes
     #[command(subcommand)]
     Node(node::NodeCommand),
+    /// What opens Kubernetes, from a node that runs it
+    Kubeconfig(kubeconfig::KubeconfigArguments),
     /// What the manager sees of the network, and what is in the way
     Network(network::NetworkArguments),
     /// What comes from outside the node image, such as k3s
@@ -71,6 +74,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Start(arguments) => power::start(&arguments),
         Command::Shutdown(arguments) => power::shut_down(&arguments),
         Command::Node(command) => node::run(command).map(|()| ExitCode::SUCCESS),
+        Command::Kubeconfig(arguments) => kubeconfig::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Network(arguments) => network::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Artifacts(command) => artifacts::run(command),
         Command::Lab(arguments) => lab::run(arguments),

@@ -1,13 +1,16 @@
 //! `cairn node`: machines that may become nodes, and nodes.
 
 mod console;
+mod discover;
 mod logs;
 mod media;
 
 use crate::client::{Client, Connection};
 use crate::{power, status};
 use anyhow::{Result, bail};
-use cairn_manager::api::{ApproveRequest, ApproveResponse, MachineStatus, Status};
+use cairn_manager::api::{
+    ApproveRequest, ApproveResponse, BlinkRequest, BlinkResponse, MachineStatus, Status,
+};
 use cairn_model::cluster::Role;
 use clap::Subcommand;
 
@@ -82,6 +85,18 @@ pub enum NodeCommand {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Show the machines that wait, what they are made of and what they would be good for
+    Discover(discover::DiscoverArguments),
+    /// Make a machine show itself: its network socket blinks, or its activity light
+    Blink {
+        /// A node, or a machine as `cairn node list` names it
+        machine: String,
+        /// For how long, 60 at most
+        #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=60))]
+        seconds: u32,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// What a node wrote into its journal
     Logs(logs::LogsArguments),
     /// Read and type on a node's serial console, by an adapter of the manager's machine
@@ -118,6 +133,8 @@ pub fn run(command: NodeCommand) -> Result<()> {
             Ok(())
         }
         NodeCommand::Poweroff { node, connection } => tell(&connection.open()?, &node, "poweroff"),
+        NodeCommand::Discover(arguments) => discover::run(&arguments),
+        NodeCommand::Blink { machine, seconds, connection } => blink(&connection.open()?, &machine, seconds),
         NodeCommand::Logs(arguments) => logs::run(&arguments),
         NodeCommand::Console(arguments) => console::run(&arguments),
     }
@@ -127,10 +144,24 @@ fn tell(client: &Client, node: &str, verb: &str) -> Result<()> {
     client.post(&format!("nodes/{node}/{verb}"), &serde_json::json!({})).map(drop)
 }
 
+fn blink(client: &Client, machine: &str, seconds: u32) -> Result<()> {
+    let status: Status = client.get("status")?;
+    let path = if status.nodes.iter().any(|node| node.name == machine) {
+        format!("nodes/{machine}/blink")
+    } else {
+        format!("machines/{}/blink", find(client, machine)?.id)
+    };
+    let mut answer = client.post(&path, &BlinkRequest { seconds: Some(seconds) })?;
+    let answer: BlinkResponse = answer.body_mut().read_json()?;
+    println!("{} blinks for {} seconds", answer.light, answer.seconds);
+    Ok(())
+}
+
 fn list(client: &Client, json: bool) -> Result<()> {
     let status: Status = client.get("status")?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&(&status.nodes, &status.machines))?);
+        let list = serde_json::json!({ "nodes": status.nodes, "machines": status.machines });
+        println!("{}", serde_json::to_string_pretty(&list)?);
     } else {
         print!("{}", status::nodes(&status));
     }

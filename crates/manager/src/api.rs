@@ -4,8 +4,10 @@
 //! carries the session token as `Authorization: Bearer`, or the cookie that `/login` gave a browser.
 
 mod auth;
+mod blink;
 mod cluster;
 mod events;
+mod kubeconfig;
 mod logs;
 mod machines;
 mod media;
@@ -31,13 +33,14 @@ pub(crate) use nodes::{ask, cluster_file, power_off, restart};
 pub use problem::Problem;
 pub(crate) use routes::{MOST_BODY, Shared, router};
 pub use types::{
-    ActionStatus, ApproveRequest, ApproveResponse, CheckResult, CheckStatus, ClusterStatus, DiskStatus,
-    EtcdMemberStatus, EtcdStatus, EventMessage, JobStatus, LogBroken, MachineStatus, MediumFormat,
-    MediumKind, MediumRequest, MediumState, MediumStatus, NetworkStatus, NewRequest, NewResponse, NodeLog,
-    NodeStatus, NodeUnits, NodeVitals, OpenRequest, OpenState, PowerResponse, Status, WriteMediumRequest,
+    ActionStatus, ApproveRequest, ApproveResponse, BlinkRequest, BlinkResponse, CheckResult, CheckStatus,
+    ClusterStatus, DiskStatus, EtcdMemberStatus, EtcdStatus, EventMessage, JobStatus, LogBroken,
+    MachineStatus, MediumFormat, MediumKind, MediumRequest, MediumState, MediumStatus, NetworkStatus,
+    NewRequest, NewResponse, NodeLog, NodeStatus, NodeUnits, NodeVitals, OpenRequest, OpenState,
+    PowerResponse, Status, WriteMediumRequest,
 };
 
 #[cfg(test)]
-mod log_tests;
+mod asking_tests;
 #[cfg(test)]
 mod tests;

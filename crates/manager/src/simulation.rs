@@ -145,6 +145,7 @@ struct Now {
     certificates: Option<Certificates>,
     target: Option<Target>,
     recovery_key: Option<cairn_model::secret::Secret>,
+    kubeconfig: Option<cairn_model::secret::Secret>,
     unlocked: bool,
     configured: u32,
     wants: Vec<Wanted>,
@@ -202,6 +203,10 @@ impl Agent {
 
     pub fn fetched(&self) -> Vec<(Wanted, String)> {
         self.now().fetched.clone()
+    }
+
+    pub fn write_kubeconfig(&self, text: &str) {
+        self.now().kubeconfig = Some(cairn_model::secret::Secret::new(text.to_owned()));
     }
 
     pub fn become_state(&self, state: AgentState) {
@@ -416,6 +421,11 @@ impl Handler for Agent {
                 let units = self.journal.borrow().iter().map(|(unit, _)| unit.parse().unwrap()).collect();
                 Response::Units { units }
             }
+            Request::Blink { .. } => Response::Blinking { light: "the network socket eth0".into() },
+            Request::Kubeconfig => match self.now().kubeconfig.clone() {
+                Some(text) => Response::Kubeconfig { text },
+                None => Response::Refused { reason: "waiting for artifact k3s v1".into() },
+            },
             Request::Log(_) => unreachable!("the server answers it for {}", peer.fingerprint),
         }
     }

@@ -62,6 +62,12 @@ pub enum Request {
     Units,
     /// Entries of the journal; [`Response::Log`]s, closed by `Done`.
     Log(LogQuery),
+    /// Light up, so that a person finds the machine; answered with [`Response::Blinking`].
+    Blink {
+        seconds: u32,
+    },
+    /// What opens Kubernetes on the node that runs it; answered with [`Response::Kubeconfig`].
+    Kubeconfig,
 }
 
 /// What an agent answers.
@@ -83,6 +89,14 @@ pub enum Response {
     /// As many as fit into a frame. None at all says only that the node is still there.
     Log {
         entries: Vec<LogEntry>,
+    },
+    /// Which light it is, in words.
+    Blinking {
+        light: String,
+    },
+    /// k3s.yaml, with the node's cluster address as server.
+    Kubeconfig {
+        text: Secret,
     },
     Done,
     /// Says what is in the way and what to do about it.

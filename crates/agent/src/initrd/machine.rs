@@ -1,5 +1,6 @@
 //! The machine as the manager talks to it: its state, and its answers.
 
+use crate::blink::Blink;
 use crate::boot::BootDisk;
 use crate::console::say;
 use crate::initrd::LINGER;
@@ -56,6 +57,7 @@ pub struct Machine {
     fingerprint: Fingerprint,
     began: Instant,
     journal: Journal,
+    blink: Blink,
     now: Mutex<Now>,
     end: watch::Sender<Option<End>>,
 }
@@ -102,6 +104,7 @@ impl Machine {
             fingerprint,
             began: Instant::now(),
             journal: Journal::default(),
+            blink: Blink::default(),
             now: Mutex::new(now),
             end: watch::Sender::new(None),
         }
@@ -472,6 +475,8 @@ impl Handler for Machine {
             Request::Restart if machine.may_control(&peer) => machine.end_with(End::Restart),
             Request::PowerOff if machine.may_control(&peer) => machine.end_with(End::PowerOff),
             Request::Restart | Request::PowerOff => refused(STRANGER),
+            Request::Blink { seconds } => machine.blink.answer(seconds),
+            Request::Kubeconfig => refused("this machine is not running yet"),
             Request::Units if machine.may_control(&peer) => machine.journal.answer_units(),
             Request::Units => refused(STRANGER),
             Request::Configure { .. } | Request::Provide { .. } => refused("this machine is not running yet"),

@@ -1,11 +1,19 @@
 //! k3s on a compute node: configured for the external etcd, started when its artifacts are there.
 
 use cairn_model::node_config::{K3s, K3sRole, NodeConfig};
+use cairn_model::secret::Secret;
 use std::fmt::Write;
+use std::io::Read;
+use std::net::Ipv4Addr;
+use zeroize::Zeroizing;
 
 pub const CONFIG_FILE: &str = "/run/cairn/k3s.yaml";
 pub const ENVIRONMENT_FILE: &str = "/run/cairn/k3s.env";
 pub const UNIT: &str = "k3s.service";
+/// Where k3s writes it; `/etc/rancher` lies on the data partition.
+const KUBECONFIG: &str = "/etc/rancher/k3s/k3s.yaml";
+/// k3s's own has 3 kB.
+const LONGEST_KUBECONFIG: usize = 64 * 1024;
 const FILES: &str = "/var/lib/cairn";
 
 /// The unit's environment: which of k3s's two commands runs.
@@ -41,6 +49,46 @@ pub fn configuration(config: &NodeConfig, k3s: &K3s) -> String {
     text
 }
 
+#[derive(Debug, thiserror::Error)]
+pub enum KubeconfigError {
+    #[error("k3s has not written {KUBECONFIG} yet; it is starting")]
+    Read(#[source] std::io::Error),
+    #[error("{KUBECONFIG} names no server; is k3s whole?")]
+    NoServer,
+}
+
+/// What opens Kubernetes, for whoever is not on this node: k3s writes its own loopback address into it.
+///
+/// # Errors
+/// When k3s has not written it.
+pub fn kubeconfig(address: Ipv4Addr) -> Result<Secret, KubeconfigError> {
+    let mut text = Zeroizing::new(String::with_capacity(LONGEST_KUBECONFIG));
+    let file = std::fs::File::open(KUBECONFIG).map_err(KubeconfigError::Read)?;
+    let limit = u64::try_from(LONGEST_KUBECONFIG).unwrap_or(u64::MAX);
+    file.take(limit).read_to_string(&mut text).map_err(KubeconfigError::Read)?;
+    with_server(&text, address).ok_or(KubeconfigError::NoServer)
+}
+
+fn with_server(text: &str, address: Ipv4Addr) -> Option<Secret> {
+    let mut found = false;
+    // long enough from the start: growing would leave copies behind
+    let mut rewritten = String::with_capacity(text.len().saturating_mul(2));
+    for line in text.lines() {
+        match line.split_once("server:") {
+            Some((indent, _)) if indent.trim().is_empty() => {
+                found = true;
+                let _ = writeln!(rewritten, "{indent}server: https://{address}:6443");
+            }
+            _ => {
+                rewritten.push_str(line);
+                rewritten.push('\n');
+            }
+        }
+    }
+    let secret = Secret::new(rewritten);
+    found.then_some(secret)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +114,13 @@ mod tests {
         let text = configuration(&config(), &k3s(role));
         assert!(text.contains("server: \"https://10.81.3.20:6443\"") && !text.contains("datastore"));
         assert_eq!(environment(&k3s(role)), "K3S_ROLE=agent\n");
+    }
+
+    #[test]
+    fn a_kubeconfig_leads_to_the_node_and_is_else_as_k3s_wrote_it() {
+        let text = "clusters:\n- cluster:\n    certificate-authority-data: QQ==\n    server: https://127.0.0.1:6443\n  name: default\nusers:\n- name: server:x\n";
+        let secret = with_server(text, [10, 81, 3, 20].into()).unwrap();
+        assert_eq!(secret.expose(), text.replace("127.0.0.1", "10.81.3.20"));
+        assert!(with_server("clusters: []\n", [10, 81, 3, 20].into()).is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! A running node: what it looks after, and its answers to the manager.
 
+use crate::blink::Blink;
 use crate::command::{self, CommandError};
 use crate::journal::Journal;
 use crate::running::shelf::Shelf;
@@ -9,7 +10,7 @@ use crate::{boot, files, inventory, memory, version, vitals, volume};
 use cairn_model::cluster::Role;
 use cairn_model::inventory::Inventory;
 use cairn_model::log::LogQuery;
-use cairn_model::node_config::NodeConfig;
+use cairn_model::node_config::{K3sRole, NodeConfig};
 use cairn_model::phase::{Condition, ConditionKind};
 use cairn_model::vitals::Vitals;
 use cairn_vault::SignedRoster;
@@ -30,6 +31,7 @@ pub struct Node {
     state: NodeState,
     journal: Journal,
     shelf: Arc<Shelf>,
+    blink: Blink,
     now: Mutex<Now>,
 }
 
@@ -56,7 +58,7 @@ impl Node {
             inventory: None,
             vitals: None,
         };
-        Self { state, journal: Journal::default(), shelf, now: Mutex::new(now) }
+        Self { state, journal: Journal::default(), blink: Blink::default(), shelf, now: Mutex::new(now) }
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -140,6 +142,21 @@ impl Node {
             agent_resident: memory::own(),
             vitals: Some(vitals),
         }))
+    }
+
+    fn kubeconfig(&self) -> Response {
+        let now = self.now();
+        let Some(wanted) = &now.config.k3s else { return refused("it is no compute node") };
+        if matches!(wanted.role, K3sRole::Agent { .. }) {
+            return refused("it runs k3s as an agent; a server has the kubeconfig");
+        }
+        if let Some(condition) = now.conditions.first() {
+            return refused(&condition.message);
+        }
+        match k3s::kubeconfig(now.config.address) {
+            Ok(text) => Response::Kubeconfig { text },
+            Err(error) => refused(chain(&error)),
+        }
     }
 
     fn configure(&self, config: NodeConfig, roster: &SignedRoster) -> Response {
@@ -243,6 +260,8 @@ impl Handler for Node {
             Request::Restart => systemctl("reboot"),
             Request::PowerOff => systemctl("poweroff"),
             Request::Units => node.journal.answer_units(),
+            Request::Blink { seconds } => node.blink.answer(seconds),
+            Request::Kubeconfig => node.kubeconfig(),
             Request::Commit { .. }
             | Request::Reveal { .. }
             | Request::ProveJoin { .. }

@@ -48,7 +48,7 @@ pub async fn units(
     let name = nodes::parse(&name)?;
     match nodes::ask(&shared.core, &name, &Request::Units).await? {
         Answer::Units { units } => Ok(Json(NodeUnits { units })),
-        _ => Err(nodes::broken(&name, &ClientError::Unexpected)),
+        _ => Err(nodes::broken(name.as_str(), &ClientError::Unexpected)),
     }
 }
 
@@ -81,7 +81,7 @@ pub async fn logs(
 
 async fn read(core: &Core, name: &Name, query: &LogQuery) -> Result<Vec<LogEntry>, Problem> {
     let mut client = nodes::reach(core, name).await?;
-    let broken = |error| nodes::broken(name, &error);
+    let broken = |error| nodes::broken(name.as_str(), &error);
     client.start_log(query).await.map_err(broken)?;
     let mut entries = Vec::new();
     while let Some(bundle) = client.next_entries().await.map_err(broken)? {
@@ -129,7 +129,7 @@ impl Reader {
     }
 
     async fn entries(&mut self) -> Result<Vec<LogEntry>, Problem> {
-        let broken = |error| nodes::broken(&self.name, &error);
+        let broken = |error| nodes::broken(self.name.as_str(), &error);
         let client = match &mut self.client {
             Some(client) => client,
             empty => {

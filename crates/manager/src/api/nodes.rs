@@ -46,7 +46,7 @@ async fn tell(core: &Core, name: &Name, request: &Request) -> Result<StatusCode,
 /// Asks a node one thing.
 pub(crate) async fn ask(core: &Core, name: &Name, request: &Request) -> Result<Answer, Problem> {
     let mut client = reach(core, name).await?;
-    client.ask(request).await.map_err(|error| broken(name, &error))
+    client.ask(request).await.map_err(|error| broken(name.as_str(), &error))
 }
 
 /// On a conversation of its own: the other one may be busy.
@@ -67,17 +67,20 @@ pub(super) fn is_node(core: &Core, name: &Name) -> Result<(), Problem> {
     node.map(drop).ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no-such-node", words()))
 }
 
-/// Why a conversation with a node did not end well.
-pub(super) fn broken(name: &Name, error: &ClientError) -> Problem {
-    unreachable(match error {
+/// Why a conversation with somebody did not end well.
+pub(super) fn broken(who: &str, error: &ClientError) -> Problem {
+    match error {
+        ClientError::Refused(reason) => {
+            Problem::new(StatusCode::CONFLICT, "refused", format!("'{who}': {reason}"))
+        }
         // this is how an agent takes a question that it does not know
         ClientError::Closed => {
-            format!("'{name}' closed the connection; is its system older than this manager?")
+            unreachable(format!("'{who}' closed the connection; is its system older than this manager?"))
         }
-        error => format!("'{name}': {}", chain(error)),
-    })
+        error => unreachable(format!("'{who}': {}", chain(error))),
+    }
 }
 
-fn unreachable(words: String) -> Problem {
+pub(super) fn unreachable(words: String) -> Problem {
     Problem::new(StatusCode::CONFLICT, "unreachable", words)
 }

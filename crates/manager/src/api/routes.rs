@@ -1,6 +1,8 @@
 //! Which path does what.
 
-use super::{Session, auth, cluster, events, logs, machines, media, network, nodes, serial};
+use super::{
+    Session, auth, blink, cluster, events, kubeconfig, logs, machines, media, network, nodes, serial,
+};
 use crate::core::Core;
 use crate::web;
 use axum::extract::{DefaultBodyLimit, State};
@@ -37,6 +39,9 @@ pub fn router(core: Arc<Core>, bound: SocketAddr) -> Router {
         .route("/api/v1/disks", get(media::disks))
         .route("/api/v1/nodes/{name}/restart", post(nodes::restart))
         .route("/api/v1/nodes/{name}/poweroff", post(nodes::power_off))
+        .route("/api/v1/nodes/{name}/blink", post(blink::node))
+        .route("/api/v1/machines/{id}/blink", post(blink::machine))
+        .route("/api/v1/kubeconfig", get(kubeconfig::kubeconfig))
         .route("/api/v1/nodes/{name}/units", get(logs::units))
         .route("/api/v1/nodes/{name}/logs", get(logs::logs))
         .route("/api/v1/nodes/{name}", delete(cluster::remove))

@@ -296,3 +296,19 @@ pub struct PowerResponse {
     pub subject: String,
     pub plan: Plan,
 }
+
+/// `POST /api/v1/nodes/{name}/blink` and `POST /api/v1/machines/{id}/blink`; the body may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlinkRequest {
+    /// 1 to 60; 15 when left out.
+    #[serde(default)]
+    pub seconds: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlinkResponse {
+    /// What blinks, in words.
+    pub light: String,
+    pub seconds: u32,
+}

@@ -1,7 +1,7 @@
-//! The log of a simulated node, over the whole router and real TLS.
+//! What a simulated node is asked, over the whole router and real TLS.
 
-use super::tests::{Site, get, text};
-use crate::api::{NodeLog, NodeUnits, Problem};
+use super::tests::{Site, get, post, text};
+use crate::api::{BlinkResponse, NodeLog, NodeUnits, Problem};
 use crate::simulation::{Agent, Power};
 use axum::body::BodyDataStream;
 use axum::http::{StatusCode, header};
@@ -15,13 +15,17 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 async fn node(site: &Site) -> (Arc<Agent>, Power) {
+    named(site, "etcd-1").await
+}
+
+async fn named(site: &Site, name: &str) -> (Arc<Agent>, Power) {
     let file = site.lab.core.book.file();
-    let name = "etcd-1".parse().unwrap();
+    let name = name.parse().unwrap();
     let medium = file.keyring().join_material(&name, Uuid::new_v4(), u64::MAX, Onto::Medium).unwrap();
     let agent = Agent::blank(Some(medium));
     let power = agent.power_on(&site.lab).await;
     agent.until(|state| matches!(state, AgentState::Installing { .. })).await;
-    site.lab.until_node("etcd-1", Phase::Installing).await;
+    site.lab.until_node(name.as_str(), Phase::Installing).await;
     (agent, power)
 }
 
@@ -115,4 +119,48 @@ async fn a_log_is_followed_through_a_power_cut_and_resumed_after_an_events_id() 
     let mut stream = site.send(again, "").await.into_body().into_data_stream();
     let resumed = until(&mut stream, "meanwhile").await;
     assert!(!resumed.contains("before") && !resumed.contains("live"), "{resumed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_and_a_machine_that_is_none_yet_blink_for_a_bounded_time() {
+    let site = Site::new();
+    let (_agent, _power) = node(&site).await;
+    let stranger = Agent::blank(None);
+    let _on = stranger.power_on(&site.lab).await;
+    let machine = site.lab.until_code().await;
+    let blink = async |path: &str, body: &str| {
+        let request = post(&format!("/api/v1/{path}/blink")).header(header::AUTHORIZATION, site.bearer());
+        let answer = site.send(request, body).await;
+        (answer.status(), text(answer).await)
+    };
+    for path in ["nodes/etcd-1".to_owned(), format!("machines/{}", machine.id)] {
+        let (status, body) = blink(&path, r#"{"seconds":3}"#).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        let answer: BlinkResponse = serde_json::from_str(&body).unwrap();
+        assert_eq!((answer.seconds, answer.light.as_str()), (3, "the network socket eth0"));
+    }
+    let (_, body) = blink("nodes/etcd-1", "").await;
+    assert!(body.contains("\"seconds\":15"), "{body}");
+    for body in [r#"{"seconds":0}"#, r#"{"seconds":61}"#, r#"{"second":1}"#] {
+        assert_eq!(blink("nodes/etcd-1", body).await.0, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+    }
+    assert_eq!(blink("machines/x", "").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kubeconfig_comes_from_a_compute_node_or_each_of_them_says_why_not() {
+    let site = Site::new();
+    let ask = async || {
+        let request = get("/api/v1/kubeconfig").header(header::AUTHORIZATION, site.bearer());
+        site.send(request, "").await
+    };
+    let reason = async || serde_json::from_str::<Problem>(&text(ask().await).await).unwrap().detail;
+    assert!(reason().await.contains("'compute-1' was not reached"));
+    let (agent, _power) = named(&site, "compute-1").await;
+    let words = reason().await;
+    assert!(words.contains("no compute node runs k3s: 'compute-1': waiting for artifact k3s v1"), "{words}");
+    agent.write_kubeconfig("clusters: []\n");
+    let answer = ask().await;
+    assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
+    assert_eq!(text(answer).await, "clusters: []\n");
 }
