@@ -31,6 +31,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         asset("sse.js", SCRIPT, fetched!("sse.js").to_vec()),
         asset("idiomorph.js", SCRIPT, fetched!("idiomorph.js").to_vec()),
         asset("page.js", SCRIPT, include_bytes!("assets/page.js").to_vec()),
+        asset("console.js", SCRIPT, include_bytes!("assets/console.js").to_vec()),
         asset("log.js", SCRIPT, include_bytes!("assets/log.js").to_vec()),
         asset("plex-sans.woff2", "font/woff2", fetched!("plex-sans.woff2").to_vec()),
         asset("plex-mono.woff2", "font/woff2", fetched!("plex-mono.woff2").to_vec()),

@@ -1,5 +1,6 @@
 //! How machines reach the manager, in one sentence; the rest is under "Troubleshoot".
 
+mod console;
 mod scan;
 mod wire;
 
@@ -7,12 +8,13 @@ use super::ui::{self, Tone, notice, state};
 use super::words;
 use crate::api::Status;
 use crate::network::types::{DhcpServer, InterfaceStatus, NetworkReport, PortStatus};
+use cairn_host::serial::Adapter;
 use maud::{Markup, html};
 
 pub use scan::{scan, section as scan_section};
 pub use wire::machines_without_cairn;
 
-pub fn content(status: &Status, report: &NetworkReport) -> Markup {
+pub fn content(status: &Status, report: &NetworkReport, adapters: &[Adapter]) -> Markup {
     let tone = match status.network.state.as_str() {
         "running" => Tone::Good,
         "refused" => Tone::Failed,
@@ -36,6 +38,7 @@ pub fn content(status: &Status, report: &NetworkReport) -> Markup {
         (ports(&report.ports))
         (servers(&report.dhcp_servers))
         (interfaces(&report.interfaces))
+        (console::consoles(adapters))
     }
 }
 

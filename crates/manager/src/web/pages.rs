@@ -12,6 +12,7 @@ use axum::response::Response;
 use cairn_workflow::log::chain;
 use maud::Markup;
 use std::sync::Arc;
+use tokio::task::spawn_blocking;
 
 fn now(shared: &Shared) -> Arc<Status> {
     shared.core.shown().borrow().clone()
@@ -46,23 +47,27 @@ pub async fn media(visitor: Visitor, State(shared): State<Shared>) -> Response {
     Page { place: Place::Media, path: "/media", title: "Media", status: &status, content }.answer(&visitor)
 }
 
-/// What happens on the wire changes nothing in the status: these two ask by themselves.
-macro_rules! wire_page {
-    ($name:ident, $place:ident, $path:literal, $title:literal) => {
-        pub async fn $name(visitor: Visitor, State(shared): State<Shared>) -> Response {
-            let status = now(&shared);
-            let content = match look(&shared.core).await {
-                Ok(report) => $name::content(&status, &report),
-                Err(error) => notice(Tone::Failed, chain(&error)),
-            };
-            Page { place: Place::$place, path: $path, title: $title, status: &status, content }
-                .answer(&visitor)
-        }
+pub async fn discover(visitor: Visitor, State(shared): State<Shared>) -> Response {
+    let status = now(&shared);
+    let content = match look(&shared.core).await {
+        Ok(report) => discover::content(&status, &report),
+        Err(error) => notice(Tone::Failed, chain(&error)),
     };
+    Page { place: Place::Discover, path: "/discover", title: "Discover", status: &status, content }
+        .answer(&visitor)
 }
 
-wire_page!(discover, Discover, "/discover", "Discover");
-wire_page!(network, Network, "/network", "Network");
+pub async fn network(visitor: Visitor, State(shared): State<Shared>) -> Response {
+    let status = now(&shared);
+    let consoles = Arc::clone(&shared.core.consoles);
+    let adapters = spawn_blocking(move || consoles.list());
+    let content = match tokio::try_join!(look(&shared.core), adapters) {
+        Ok((report, adapters)) => network::content(&status, &report, &adapters),
+        Err(error) => notice(Tone::Failed, chain(&error)),
+    };
+    Page { place: Place::Network, path: "/network", title: "Network", status: &status, content }
+        .answer(&visitor)
+}
 
 pub async fn node(visitor: Visitor, State(shared): State<Shared>, Path(name): Path<String>) -> Response {
     let status = now(&shared);

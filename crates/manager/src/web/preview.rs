@@ -43,6 +43,7 @@ pub fn router() -> Router {
             get(|| async { r#"{"units":["cairn-agent.service","cairn-etcd.service","kernel"]}"# }),
         )
         .route("/api/v1/nodes/{name}/logs", get(log))
+        .route("/api/v1/serial/{name}/stream", get(console))
 }
 
 async fn choose(Path(name): Path<String>) -> Response {
@@ -56,6 +57,16 @@ async fn log() -> Sse<impl stream::Stream<Item = Result<Event, Infallible>>> {
             let entry = sample::log_entry(START.elapsed(), number);
             Some((Event::default().event("entry").json_data(entry).unwrap_or_default(), (tick, number + 1)))
         });
+    Sse::new(lines.map(Ok))
+}
+
+async fn console() -> Sse<impl stream::Stream<Item = Result<Event, Infallible>>> {
+    // "\x1b[1mcairn\x1b[0m: <code> 123 456\r\n" again and again
+    let line = Event::default().event("output").data("G1sxbWNhaXJuG1swbTogPGNvZGU+IDEyMyA0NTYNCg==");
+    let lines = stream::unfold((interval(Duration::from_secs(1)), line), |(mut tick, line)| async move {
+        tick.tick().await;
+        Some((line.clone(), (tick, line)))
+    });
     Sse::new(lines.map(Ok))
 }
 
@@ -77,7 +88,9 @@ async fn page(headers: HeaderMap, place: Option<Path<String>>) -> Response {
         ("discover", _) => (Place::Discover, "Discover", discover::content(status, &sample::wire())),
         ("media", _) => (Place::Media, "Media", media::content(status, &sample::media())),
         ("cluster", _) => (Place::Cluster, "Cluster", cluster::content(status, &sample::events())),
-        ("network", _) => (Place::Network, "Network", network::content(status, &sample::wire())),
+        ("network", _) => {
+            (Place::Network, "Network", network::content(status, &sample::wire(), &sample::adapters()))
+        }
         ("login", _) => return super::login::page("home", StatusCode::OK, None),
         (name, Some(found)) => (Place::Cluster, name, node::content(found, &sample::events())),
         _ => {

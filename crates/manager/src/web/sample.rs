@@ -12,6 +12,7 @@ use crate::network::types::{
 };
 use cairn_host::interface::Kind;
 use cairn_host::port::{Holder, Protocol};
+use cairn_host::serial::Adapter;
 use cairn_model::cluster::{Name, Role};
 use cairn_model::inventory::{Cpu, Disk, DiskContent, Firmware, Inventory, Product};
 use cairn_model::phase::{Condition, Phase};
@@ -367,6 +368,16 @@ pub fn hostile_wire() -> NetworkReport {
     }
     (report.sentence, report.hidden, report.troubles) = (text(), Some(text()), vec![text()]);
     report
+}
+
+pub fn adapters() -> Vec<Adapter> {
+    let adapter = |name: &str, problem: Option<&str>| Adapter {
+        name: name.into(),
+        device: format!("/dev/{name}").into(),
+        problem: problem.map(str::to_owned),
+    };
+    let used = "it is in use by minicom (process 812); end that first";
+    vec![adapter("usb-FTDI_FT232R_USB_UART_A50285BI-if00-port0", None), adapter("ttyUSB1", Some(used))]
 }
 
 pub fn media() -> MediaView {

@@ -164,8 +164,7 @@ pub fn whole(status: StatusCode, title: &str, live: bool, body: &Markup) -> Resp
                 link rel="icon" href=(assets::path("cairn.svg"));
                 link rel="stylesheet" href=(assets::path("page.css"));
                 @for script in scripts { script src=(assets::path(script)) defer {} }
-                script src=(assets::path("page.js")) defer {}
-                script src=(assets::path("log.js")) defer {}
+                @for script in ["page.js", "log.js", "console.js"] { script src=(assets::path(script)) defer {} }
             }
             body hx-ext="sse,morph" sse-connect=[live.then_some("/api/v1/events")] {
                 a.skip href="#main" { "Skip to what the page says" }

@@ -17,7 +17,7 @@ fn all(status: &Status) -> Vec<(&'static str, String)> {
         page(Place::Discover, "/discover", discover::content(status, &report)),
         page(Place::Media, "/media", media::content(status, &media)),
         page(Place::Cluster, "/cluster", cluster::content(status, &sample::events())),
-        page(Place::Network, "/network", network::content(status, &report)),
+        page(Place::Network, "/network", network::content(status, &report, &sample::adapters())),
     ];
     pages.extend(
         status
