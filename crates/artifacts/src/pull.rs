@@ -4,7 +4,8 @@ use crate::client::Client;
 use crate::fetch::{FetchError, Told, Want};
 use crate::pins::Pin;
 use crate::store::{State, Store, StoreError};
-use cairn_workflow::{EventLog, Plan, Step, What};
+use cairn_workflow::log::chain;
+use cairn_workflow::{Plan, Step, What};
 use serde::Serialize;
 
 /// What the job is about: no node can be called so.
@@ -76,25 +77,35 @@ pub fn plan(items: &[Item]) -> Plan {
     Plan::new("pull", SUBJECT, steps)
 }
 
-/// Fetches what the plan says, one after the other.
+/// Fetches what the plan says, one after the other, and reports on it.
 ///
 /// # Errors
 /// The first that could not be had; those before it are there.
-pub fn pull(store: &Store, client: &Client, items: &[Item], log: &EventLog) -> Result<(), FetchError> {
-    log.emit(What::Planned { plan: plan(items) });
+pub fn pull(
+    store: &Store,
+    client: &Client,
+    items: &[Item],
+    report: &mut dyn FnMut(What),
+) -> Result<(), FetchError> {
+    report(What::Planned { plan: plan(items) });
     for (item, want) in items.iter().filter_map(|item| Some((item, item.want()?))) {
-        let id = step_id(&item.pin);
+        let step = step_id(&item.pin);
+        report(What::Started { step: step.clone() });
         let mut tell = |told| {
-            let step = id.clone();
-            log.emit(match told {
+            let step = step.clone();
+            report(match told {
                 Told::Progress { done, total } => {
                     What::Progress { step, done, total, unit: "bytes".to_owned() }
                 }
                 Told::Retried { attempt, reason } => What::Retried { step, attempt, reason },
             });
         };
-        log.blocking_step(&id, || store.fetch(client, &want, &mut tell))?;
+        if let Err(error) = store.fetch(client, &want, &mut tell) {
+            report(What::Failed { step, error: chain(&error) });
+            return Err(error);
+        }
+        report(What::Done { step });
     }
-    log.emit(What::Finished);
+    report(What::Finished);
     Ok(())
 }

@@ -37,7 +37,10 @@ fn all_that_is_locked_and_missing_is_pulled_and_every_step_is_told() {
     let store = Store::open(folder.path()).unwrap();
 
     let log = EventLog::new();
-    pull(&store, &client(), &look(&store, &pins.pins).unwrap(), &log).unwrap();
+    pull(&store, &client(), &look(&store, &pins.pins).unwrap(), &mut |what| {
+        log.emit(what);
+    })
+    .unwrap();
     let states: Vec<State> = look(&store, &pins.pins).unwrap().iter().map(|item| item.state).collect();
     assert_eq!(states, [State::There { size: 11 }, State::NotLocked, State::There { size: 10 }]);
     let events = log.after(0);
@@ -50,7 +53,10 @@ fn all_that_is_locked_and_missing_is_pulled_and_every_step_is_told() {
 
     // nothing is left to do
     let log = EventLog::new();
-    pull(&store, &client(), &look(&store, &pins.pins).unwrap(), &log).unwrap();
+    pull(&store, &client(), &look(&store, &pins.pins).unwrap(), &mut |what| {
+        log.emit(what);
+    })
+    .unwrap();
     assert_eq!(upstream.asked().len(), 3);
     assert!(rows(&log.after(0)).is_empty());
 }
@@ -64,9 +70,12 @@ fn a_pull_that_failed_goes_on_with_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let log = EventLog::new();
-    pull(&store, &client(), &look(&store, &pins.pins).unwrap(), &log).unwrap_err();
+    pull(&store, &client(), &look(&store, &pins.pins).unwrap(), &mut |what| {
+        log.emit(what);
+    })
+    .unwrap_err();
     assert!(matches!(log.after(0).last().unwrap().what, What::Failed { .. }));
-    pull(&store, &client(), &look(&store, &pins.pins).unwrap(), &EventLog::new()).unwrap();
+    pull(&store, &client(), &look(&store, &pins.pins).unwrap(), &mut |_| {}).unwrap();
     assert!(look(&store, &pins.pins).unwrap().iter().all(|item| item.is_there()));
 }
 

@@ -109,7 +109,11 @@ fn pull(choice: &Choice) -> Result<ExitCode> {
     let (store, pins) = choice.open()?;
     let client = Client::internet(Patience::default());
     let (log, items) = (EventLog::new(), pull::look(&store, &pins)?);
-    let pulled = follow(&log, || pull::pull(&store, &client, &items, &log));
+    let pulled = follow(&log, || {
+        pull::pull(&store, &client, &items, &mut |what| {
+            log.emit(what);
+        })
+    });
     let items = pull::look(&store, &pins)?;
     match pulled {
         Err(error) if error.is_offline() => {

@@ -3,6 +3,7 @@
 //! Everything below `/api/v1` speaks JSON; errors are `application/problem+json` (RFC 9457). A request
 //! carries the session token as `Authorization: Bearer`, or the cookie that `/login` gave a browser.
 
+mod artifacts;
 mod auth;
 mod blink;
 mod cluster;

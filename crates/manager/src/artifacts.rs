@@ -3,16 +3,20 @@
 use crate::core::Core;
 use crate::enrol::ActError;
 use crate::network;
-use cairn_artifacts::store::State;
-use cairn_artifacts::{Arch, Pin, Pins, Store, Sum};
+use cairn_artifacts::pins::PinsError;
+use cairn_artifacts::pull::{self, Item};
+use cairn_artifacts::store::{State, StoreError};
+use cairn_artifacts::{Arch, FetchError, Patience, Pin, Pins, Store, Sum};
 use cairn_model::cluster::Fingerprint;
 use cairn_netboot::{Files, HTTP_PORT, Http, Story};
 use cairn_wire::client::{Client, ClientError};
 use cairn_wire::message::{Artifact, ImageFile, Request, Response, Wanted};
+use cairn_workflow::What;
 use cairn_workflow::log::chain;
 use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
@@ -23,13 +27,26 @@ const PATH: &str = "artifacts";
 /// How soon it is tried again to listen on an address that this machine does not have yet.
 const AGAIN: Duration = Duration::from_secs(5);
 
+#[derive(Debug, thiserror::Error)]
+pub enum ArtifactsError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Pins(#[from] PinsError),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("artifacts are being fetched already")]
+    Pulling,
+}
+
 /// The store, and where it is served.
 pub struct Artifacts {
     folder: PathBuf,
     /// Where the manager's own server has it, for nodes that reach its cluster address.
     served: Mutex<Option<String>>,
-    /// Files as they were when their content was read, and whether it was right: reading takes seconds.
-    read: Mutex<BTreeMap<Sum, (Stamp, bool)>>,
+    /// Files as they were when their content was read, and how that stood: reading takes seconds.
+    read: Mutex<BTreeMap<Sum, (Stamp, State)>>,
+    pulling: AtomicBool,
 }
 
 type Stamp = (u64, Option<SystemTime>);
@@ -47,7 +64,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Artifacts {
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, served: Mutex::default(), read: Mutex::default() }
+        Self { folder, served: Mutex::default(), read: Mutex::default(), pulling: AtomicBool::new(false) }
     }
 
     /// What a file server has to serve.
@@ -64,13 +81,50 @@ impl Artifacts {
         lock(&self.served).clone()
     }
 
-    /// Reads what it has not read before, so it may take seconds.
+    fn open(&self) -> Result<(Store, Pins), ArtifactsError> {
+        let store = Store::open(&self.folder)?;
+        let pins = store.pins()?;
+        Ok((store, pins))
+    }
+
+    /// Every pin, and how it stands. Reads what it has not read before, so it may take seconds.
+    ///
+    /// # Errors
+    /// When the store or the owner's pins can't be used.
+    pub fn look(&self) -> Result<Vec<Item>, ArtifactsError> {
+        let (store, pins) = self.open()?;
+        let item = |pin: Pin| Ok(Item { state: self.state(&store, &pin)?, pin });
+        pins.pins.into_iter().map(item).collect()
+    }
+
+    /// Only one may fetch at a time.
+    ///
+    /// # Errors
+    /// When one does already.
+    pub fn begin(self: &Arc<Self>) -> Result<Pulling, ArtifactsError> {
+        if self.pulling.swap(true, Ordering::AcqRel) {
+            return Err(ArtifactsError::Pulling);
+        }
+        Ok(Pulling(Arc::clone(self)))
+    }
+
+    fn state(&self, store: &Store, pin: &Pin) -> Result<State, ArtifactsError> {
+        let about = pin.sum.and_then(|sum| Some((sum, std::fs::metadata(store.path(sum)).ok()?)));
+        let Some((sum, about)) = about else { return Ok(store.state(pin)?) };
+        let known =
+            lock(&self.read).get(&sum).filter(|(then, _)| *then == stamp(&about)).map(|known| known.1);
+        if let Some(state) = known {
+            return Ok(state);
+        }
+        let state = store.state(pin)?;
+        lock(&self.read).insert(sum, (stamp(&about), state));
+        Ok(state)
+    }
+
     fn offer(&self, wants: &[Wanted], base: &str) -> Offer {
-        let opened = Store::open(&self.folder).map_err(|error| chain(&error));
-        let opened = opened.and_then(|store| Ok((store.pins().map_err(|error| chain(&error))?, store)));
-        let (pins, store) = match opened {
+        let (store, pins) = match self.open() {
             Ok(opened) => opened,
-            Err(why) => return Offer { lacking: vec![why], ..Offer::default() },
+            Err(error) => return Offer { lacking: vec![chain(&error)], ..Offer::default() },
         };
         let mut offer = Offer::default();
         for wanted in wants {
@@ -83,30 +137,42 @@ impl Artifacts {
     }
 
     fn file(&self, store: &Store, pin: &Pin, base: &str) -> Result<ImageFile, String> {
-        let lacks = |what: &str| format!("the manager {what}");
-        let Some(sum) = pin.sum else {
-            return Err(lacks(&format!("has no checksum of {pin}: run `cairn artifacts lock`, then `pull`")));
-        };
-        let Ok(about) = std::fs::metadata(store.path(sum)) else {
-            let how = "run `cairn artifacts pull`, or `import` where there is no network";
-            return Err(lacks(&format!("does not have {pin} yet: {how}")));
-        };
-        let known =
-            lock(&self.read).get(&sum).filter(|(then, _)| *then == stamp(&about)).map(|known| known.1);
-        let sound = match known {
-            Some(sound) => sound,
-            None => {
-                let state = store.state(pin).map_err(|error| chain(&error))?;
-                let sound = matches!(state, State::There { .. });
-                lock(&self.read).insert(sum, (stamp(&about), sound));
-                sound
+        let state = self.state(store, pin).map_err(|error| chain(&error))?;
+        Err(match (state, pin.sum) {
+            (State::There { size }, Some(sum)) => {
+                let url = format!("{}/{PATH}/{sum}", base.trim_end_matches('/'));
+                return Ok(ImageFile { url, size, sha256: sum.to_string() });
             }
-        };
-        if !sound {
-            return Err(lacks(&format!("has {pin}, but damaged: run `cairn artifacts pull`")));
-        }
-        let url = format!("{}/{PATH}/{sum}", base.trim_end_matches('/'));
-        Ok(ImageFile { url, size: about.len(), sha256: sum.to_string() })
+            (State::Missing { .. }, _) => format!(
+                "the manager does not have {pin} yet: run `cairn artifacts pull`, or `import` where there is no network"
+            ),
+            (State::Damaged, _) => {
+                format!("the manager has {pin}, but damaged: run `cairn artifacts pull`")
+            }
+            (State::NotLocked | State::There { .. }, _) => {
+                format!("the manager has no checksum of {pin}: run `cairn artifacts lock`, then `pull`")
+            }
+        })
+    }
+}
+
+/// The right to fetch, until it is dropped.
+pub struct Pulling(Arc<Artifacts>);
+
+impl Drop for Pulling {
+    fn drop(&mut self) {
+        self.0.pulling.store(false, Ordering::Release);
+    }
+}
+
+impl Pulling {
+    /// Fetches what is missing of these and reports on it. Takes minutes.
+    ///
+    /// # Errors
+    /// The first that could not be had.
+    pub fn run(self, items: &[Item], report: &mut dyn FnMut(What)) -> Result<(), ArtifactsError> {
+        let client = cairn_artifacts::Client::internet(Patience::default());
+        Ok(pull::pull(&Store::open(&self.0.folder)?, &client, items, report)?)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Which path does what.
 
 use super::{
-    Session, auth, blink, cluster, events, kubeconfig, logs, machines, media, network, nodes, serial,
+    Session, artifacts, auth, blink, cluster, events, kubeconfig, logs, machines, media, network, nodes,
+    serial,
 };
 use crate::core::Core;
 use crate::web;
@@ -31,6 +32,8 @@ pub fn router(core: Arc<Core>, bound: SocketAddr) -> Router {
         .route("/api/v1/serial", get(serial::list))
         .route("/api/v1/serial/{name}/stream", get(serial::stream))
         .route("/api/v1/serial/{name}/input", post(serial::input))
+        .route("/api/v1/artifacts", get(artifacts::list))
+        .route("/api/v1/artifacts/pull", get(artifacts::pulling).post(artifacts::pull))
         .route("/api/v1/cluster-file", get(nodes::cluster_file))
         .route("/api/v1/machines/{id}/approve", post(machines::approve))
         .route("/api/v1/nodes/{name}/medium", post(media::medium))

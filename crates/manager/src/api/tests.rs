@@ -1,7 +1,8 @@
 //! Who may ask what, tried on the whole router.
 
 use crate::api::{
-    IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID, MediumState, MediumStatus, NetworkReport, Problem, Status, router,
+    IMAGE_LENGTH, IMAGE_SHA256, JobStatus, MEDIUM_ID, MediumState, MediumStatus, NetworkReport, Problem,
+    Status, router,
 };
 use crate::simulation::{Lab, new_file};
 use axum::Router;
@@ -9,6 +10,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::request::Builder;
 use axum::http::{Request, StatusCode, header};
 use axum::response::Response;
+use cairn_artifacts::{Store, Sum};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tower::ServiceExt as _;
@@ -65,6 +67,8 @@ async fn without_the_token_nothing_is_read_or_changed() {
         "/api/v1/serial/x/stream",
         "/api/v1/events",
         "/api/v1/cluster-file",
+        "/api/v1/artifacts",
+        "/api/v1/artifacts/pull",
         "/api/v1/disks",
         "/api/v1/media",
         "/api/v1/nodes/etcd-1/medium/write",
@@ -292,4 +296,45 @@ async fn a_medium_carries_a_join_key_that_the_journal_knows() {
     let raw = request(r#"{"format":"raw"}"#).await;
     assert_eq!(raw.headers()[header::CONTENT_LENGTH], length);
     assert_ne!(raw.headers()[MEDIUM_ID], id, "each medium has a key of its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn artifacts_are_listed_and_fetched_as_a_job_that_can_be_followed() {
+    let site = Site::new();
+    let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/k3s", upstream.local_addr().unwrap());
+    let app = axum::Router::new().route("/k3s", axum::routing::get(|| async { "the program" }));
+    tokio::spawn(async move { axum::serve(upstream, app).await.unwrap() });
+    let store = Store::open(&site.lab.core.book.work().artifacts()).unwrap();
+    let sum = Sum::of_bytes(b"the program");
+    let pin = format!("[[artifact]]\nname='k3s'\nversion='v1'\narch='amd64'\nurl='{url}'\nsha256='{sum}'\n");
+    std::fs::write(store.pins_path(), pin).unwrap();
+    let ask = |request: Builder| site.send(request.header(header::AUTHORIZATION, site.bearer()), "");
+    let state = async || {
+        let listed = text(ask(get("/api/v1/artifacts")).await).await;
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        listed.pointer("/0/state").unwrap().as_str().unwrap().to_owned()
+    };
+    assert_eq!(ask(get("/api/v1/artifacts/pull")).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(state().await, "missing");
+    let alone = site.lab.core.artifacts.begin().unwrap();
+    assert_eq!(ask(post("/api/v1/artifacts/pull")).await.status(), StatusCode::CONFLICT);
+    drop(alone);
+    let begun = ask(post("/api/v1/artifacts/pull")).await;
+    assert_eq!(begun.status(), StatusCode::ACCEPTED);
+    let job: JobStatus = serde_json::from_str(&text(begun).await).unwrap();
+    assert_eq!((job.job.as_str(), job.rows[0].title.as_str()), ("pull", "k3s v1 (amd64)"));
+    let done = async || {
+        let job: JobStatus =
+            serde_json::from_str(&text(ask(get("/api/v1/artifacts/pull")).await).await).unwrap();
+        job.rows.iter().all(|row| row.state == cairn_workflow::RowState::Done)
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), async {
+        while !done().await {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(state().await, "there");
 }
