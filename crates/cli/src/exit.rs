@@ -12,7 +12,7 @@ pub const HELP: &str = "Exit codes:
   0    done; what was asked about is as it should be
   1    failed; standard error says why
   2    wrong arguments, and nothing was done
-  3    asked, and it is not as it should be: the cluster is not healthy, copies of its file went different
-       ways, or artifacts are missing
+  3    asked, and it is not as it should be: the cluster is not healthy, copies of its file
+       went different ways, or artifacts are missing
   130  interrupted
 `cairn lab exec` exits with the code of the command that it ran.";

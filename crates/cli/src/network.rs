@@ -58,8 +58,7 @@ fn show<T: serde::Serialize>(report: &T, json: bool, in_words: impl Fn(&T) -> St
 
 fn found(report: &ScanReport) -> String {
     let ScanReport { interface, networks, machines, dhcp_servers, troubles, unix_seconds: _ } = report;
-    let mut text =
-        format!("On {interface} ({}), answers: {}\n", networks.join(", "), machines.len());
+    let mut text = format!("On {interface} ({}), answers: {}\n", networks.join(", "), machines.len());
     for FoundMachine { address, mac, name, node, runs_cairn } in machines {
         let mark = if *runs_cairn { '●' } else { '○' };
         let cairn = runs_cairn.then(|| node.as_deref().unwrap_or("runs Cairn, no node yet"));

@@ -110,6 +110,7 @@ pub struct MachineStatus {
     pub approved: bool,
     /// It was started from an installer stick and proved its join key: it is approved by naming its disk,
     /// without a code.
+    #[serde(default)]
     pub waits_for_disk: bool,
     pub inventory: Option<Inventory>,
     /// Vendor and model in one line.
