@@ -14,12 +14,7 @@ pub fn content(status: &Status) -> Markup {
             (mark(tone))
             div { h1 { (sentence) } p.quiet { (summary(status)) } }
         }
-        @if !status.unhealthy_because.is_empty() {
-            section aria-labelledby="wrong" {
-                h2 #wrong { "What is missing" }
-                ul.findings { @for reason in &status.unhealthy_because { li { (mark(Tone::Attention)) span { (reason) } } } }
-            }
-        }
+        (missing(status))
         (keep(status))
         (going_on(status))
         (question(status))
@@ -28,6 +23,19 @@ pub fn content(status: &Status) -> Markup {
             section aria-labelledby="nodes" {
                 h2 #nodes { "Nodes" }
                 (cluster::strip(&status.nodes))
+            }
+        }
+    }
+}
+
+/// Why it is not healthy; an owner who has only just begun knows that nothing is there.
+fn missing(status: &Status) -> Markup {
+    let begun = status.nodes.iter().any(|node| node.enrolled);
+    html! {
+        @if begun && !status.unhealthy_because.is_empty() {
+            section aria-labelledby="wrong" {
+                h2 #wrong { "What is missing" }
+                ul.findings { @for reason in &status.unhealthy_because { li { (mark(Tone::Attention)) span { (reason) } } } }
             }
         }
     }
