@@ -30,7 +30,7 @@ pub(crate) use cluster::{remove, shut_down, start};
 pub(crate) use machines::give;
 pub(crate) use media::medium;
 pub use media::{IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID};
-pub(crate) use nodes::{ask, cluster_file, power_off, restart};
+pub(crate) use nodes::{cluster_file, power_off, restart, tell};
 pub use problem::Problem;
 pub(crate) use routes::{MOST_BODY, Shared, router};
 pub use types::{

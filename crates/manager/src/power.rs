@@ -64,7 +64,7 @@ pub async fn shut_down(core: Arc<Core>, order: Vec<Vec<Name>>) {
     for names in order {
         for name in &names {
             core.jobs.started(SUBJECT, &step(name.as_str()));
-            if let Err(problem) = api::ask(&core, name, &Request::PowerOff).await {
+            if let Err(problem) = api::tell(&core, name, &Request::PowerOff).await {
                 return fail(&core, name, problem.detail);
             }
         }

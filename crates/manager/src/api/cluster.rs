@@ -69,7 +69,7 @@ pub async fn remove(
         return Err(Problem::new(StatusCode::CONFLICT, "kept", format!("'{name}' stays: {words}")));
     }
     if node.is_some_and(power::is_on) {
-        nodes::ask(core, &name, &Request::PowerOff).await?;
+        nodes::tell(core, &name, &Request::PowerOff).await?;
     }
     let gone = name.clone();
     core.book.change(move |cluster| cluster.without_node(&gone)).await.map_err(|error| match error {

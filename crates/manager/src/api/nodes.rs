@@ -39,12 +39,16 @@ pub async fn power_off(
     tell(&shared.core, &parse(&name)?, &Request::PowerOff).await
 }
 
-async fn tell(core: &Core, name: &Name, request: &Request) -> Result<StatusCode, Problem> {
-    ask(core, name, request).await.map(|_| StatusCode::NO_CONTENT)
+/// Tells a node to go down, which may be gone before its answer is out.
+pub(crate) async fn tell(core: &Core, name: &Name, request: &Request) -> Result<StatusCode, Problem> {
+    match reach(core, name).await?.ask(request).await {
+        Ok(_) | Err(ClientError::Closed) => Ok(StatusCode::NO_CONTENT),
+        Err(error) => Err(broken(name.as_str(), &error)),
+    }
 }
 
 /// Asks a node one thing.
-pub(crate) async fn ask(core: &Core, name: &Name, request: &Request) -> Result<Answer, Problem> {
+pub(super) async fn ask(core: &Core, name: &Name, request: &Request) -> Result<Answer, Problem> {
     let mut client = reach(core, name).await?;
     client.ask(request).await.map_err(|error| broken(name.as_str(), &error))
 }
