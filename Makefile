@@ -52,7 +52,6 @@ bench: image ## Measure times, memory and sizes, and print them as docs/benchmar
 
 soak: image ## Run the long campaigns
 	@cargo run --release --locked -q -p cairn-scenarios -- soak
-	@cargo run --release --locked -q -p cairn-scenarios -- test "ten power cuts"
 
 deny: ## Check licences and bans of all dependencies (needs cargo-deny; advisories need the network)
 	@cargo deny --offline check licenses bans sources

@@ -34,12 +34,10 @@ pub struct Scenario {
     /// Until when it has to be through: for what hangs, about four times what it takes.
     pub seconds: u64,
     pub run: fn(&World) -> Result<()>,
-    /// Too long for `make test`: runs in `make soak`, and when it is asked for by name.
-    pub soak: bool,
 }
 
 const fn on_healthy(name: &'static str, seconds: u64, run: fn(&World) -> Result<()>) -> Scenario {
-    Scenario { name, needs: Needs::Healthy, seconds, run, soak: false }
+    Scenario { name, needs: Needs::Healthy, seconds, run }
 }
 
 /// The first one makes the lab on which the others run.
@@ -49,7 +47,6 @@ pub const ALL: &[Scenario] = &[
         needs: Needs::Empty,
         seconds: 1200,
         run: formation::machines_become_a_cluster,
-        soak: false,
     },
     on_healthy(
         "a checkpoint of the cluster is saved, and restored it is healthy",
@@ -74,14 +71,11 @@ pub const ALL: &[Scenario] = &[
         480,
         unlocking::power_cut,
     ),
-    Scenario {
-        soak: true,
-        ..on_healthy(
-            "ten power cuts without a manager change nothing, and the recovery key typed at the console unlocks",
-            1200,
-            waiting::ten_power_cuts,
-        )
-    },
+    on_healthy(
+        "ten power cuts without a manager change nothing, and the recovery key typed at the console unlocks",
+        1200,
+        waiting::ten_power_cuts,
+    ),
     on_healthy(
         "the cluster is shut down in the order of its roles and started again, by command line",
         600,
@@ -109,6 +103,5 @@ pub const ALL: &[Scenario] = &[
         needs: Needs::Nothing,
         seconds: 360,
         run: teardown::after_a_crash,
-        soak: false,
     },
 ];
