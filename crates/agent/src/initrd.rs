@@ -34,9 +34,6 @@ use tokio::net::TcpListener;
 /// So that a person who comes later reads it too.
 const REMIND: Duration = Duration::from_secs(60);
 
-/// Until the answer that ended this life has reached the manager.
-const LINGER: Duration = Duration::from_secs(2);
-
 /// # Errors
 /// When the machine can't be reached or written to at all; the unit then restarts it.
 pub fn run() -> Result<()> {

@@ -29,6 +29,9 @@ pub mod state;
 pub mod vitals;
 pub mod volume;
 
+/// Until the answer that ended this life has reached the manager: systemd stops the agent within moments.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Version of the node image, written by its build.
 pub const VERSION_FILE: &str = "/etc/cairn-version";
 

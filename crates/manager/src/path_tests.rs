@@ -2,7 +2,9 @@
 
 use crate::api::ApproveRequest;
 use crate::decide::tests::sample_disk;
-use crate::simulation::{Agent, Lab, enrolled_boot, journal, name, new_file, passphrase};
+use crate::simulation::{
+    Agent, Lab, enrolled_boot, journal, name, new_file, passphrase, with_a_blank_machine,
+};
 use cairn_artifacts::{Store, Sum};
 use cairn_model::cluster::Role;
 use cairn_model::inventory::{Disk, DiskContent};
@@ -23,13 +25,7 @@ fn running(node: String) -> AgentState {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fresh_machine_is_approved_installed_unlocked_and_runs() {
-    let folder = tempfile::tempdir().unwrap();
-    new_file(folder.path());
-    let lab = Lab::start(folder.path(), "work");
-    let agent = Agent::blank(None);
-    let power = agent.power_on(&lab).await;
-
-    let machine = lab.until_code().await;
+    let (folder, lab, agent, power, machine) = with_a_blank_machine().await;
     assert_eq!(machine.code, agent.code());
     assert_eq!(lab.approve(&machine.id, "000-00x", "compute-1").await.unwrap_err().kind, "cairn:wrong-code");
     assert!(!agent.has_anything());
@@ -105,12 +101,7 @@ async fn an_installation_that_breaks_off_is_told_and_tried_again_later() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_wrong_codes_make_the_machine_show_another() {
-    let folder = tempfile::tempdir().unwrap();
-    new_file(folder.path());
-    let lab = Lab::start(folder.path(), "work");
-    let agent = Agent::blank(None);
-    let _power = agent.power_on(&lab).await;
-    let machine = lab.until_code().await;
+    let (_folder, lab, agent, _power, machine) = with_a_blank_machine().await;
     for _ in 0..3 {
         assert_eq!(
             lab.approve(&machine.id, "wrong", "compute-1").await.unwrap_err().kind,
@@ -197,12 +188,7 @@ async fn an_installer_stick_with_two_blank_disks_waits_until_the_owner_names_one
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manager_that_was_killed_goes_on_with_the_same_working_directory_and_with_an_empty_one() {
-    let folder = tempfile::tempdir().unwrap();
-    new_file(folder.path());
-    let lab = Lab::start(folder.path(), "work");
-    let agent = Agent::blank(None);
-    let power = agent.power_on(&lab).await;
-    let machine = lab.until_code().await;
+    let (folder, lab, agent, power, machine) = with_a_blank_machine().await;
     lab.approve(&machine.id, &machine.code.unwrap(), "compute-1").await.unwrap();
     agent.until(|state| matches!(state, AgentState::Installing { .. })).await;
     power.cut(&lab);
@@ -259,12 +245,7 @@ async fn an_installation_that_this_cluster_did_not_order_is_not_taken_up() {
 
 #[tokio::test]
 async fn an_approval_makes_the_place_that_is_missing_and_never_one_of_etcd() {
-    let folder = tempfile::tempdir().unwrap();
-    new_file(folder.path());
-    let lab = Lab::start(folder.path(), "work");
-    let agent = Agent::blank(None);
-    let _power = agent.power_on(&lab).await;
-    let machine = lab.until_code().await;
+    let (_folder, lab, _agent, _power, machine) = with_a_blank_machine().await;
     let code = machine.code.unwrap();
     assert_eq!(lab.approve(&machine.id, &code, "etcd-9").await.unwrap_err().kind, "cairn:no-more-etcd");
     assert_eq!(lab.approve(&machine.id, &code, "attic").await.unwrap_err().kind, "cairn:no-role");

@@ -1,7 +1,9 @@
 //! A running node: what it looks after, and its answers to the manager.
 
+use crate::LINGER;
 use crate::blink::Blink;
 use crate::command::{self, CommandError};
+use crate::console::say;
 use crate::journal::Journal;
 use crate::running::shelf::Shelf;
 use crate::running::{etcd, k3s};
@@ -246,19 +248,26 @@ fn look_after_k3s(config: &NodeConfig, shelf: &Shelf) -> Vec<Condition> {
     }
 }
 
+/// Answers first, because an answer that is lost looks like a fault.
+fn go_down(verb: &'static str) -> Response {
+    std::thread::spawn(move || {
+        std::thread::sleep(LINGER);
+        if let Err(error) = command::run("systemctl", &["--no-block", verb], b"") {
+            say(&format!("`systemctl {verb}` failed: {}", chain(&error)));
+        }
+    });
+    Response::Done
+}
+
 impl Handler for Node {
     async fn answer(self: Arc<Self>, _peer: Peer, request: Request) -> Response {
         let node = self;
-        let systemctl = |verb: &'static str| match command::run("systemctl", &["--no-block", verb], b"") {
-            Ok(_) => Response::Done,
-            Err(error) => refused(chain(&error)),
-        };
         let blocking = move || match request {
             Request::Describe => node.describe(),
             Request::Configure { config, roster } => node.configure(*config, &roster),
             Request::Provide { artifacts } => node.provide(artifacts),
-            Request::Restart => systemctl("reboot"),
-            Request::PowerOff => systemctl("poweroff"),
+            Request::Restart => go_down("reboot"),
+            Request::PowerOff => go_down("poweroff"),
             Request::Units => node.journal.answer_units(),
             Request::Blink { seconds } => node.blink.answer(seconds),
             Request::Kubeconfig => node.kubeconfig(),

@@ -39,12 +39,9 @@ pub async fn power_off(
     tell(&shared.core, &parse(&name)?, &Request::PowerOff).await
 }
 
-/// Tells a node to go down, which may be gone before its answer is out.
+/// Tells a node to do something that has no answer but that it will.
 pub(crate) async fn tell(core: &Core, name: &Name, request: &Request) -> Result<StatusCode, Problem> {
-    match reach(core, name).await?.ask(request).await {
-        Ok(_) | Err(ClientError::Closed) => Ok(StatusCode::NO_CONTENT),
-        Err(error) => Err(broken(name.as_str(), &error)),
-    }
+    ask(core, name, request).await.map(|_| StatusCode::NO_CONTENT)
 }
 
 /// Asks a node one thing.

@@ -63,10 +63,8 @@ fn a_passphrase_that_xml_cannot_hold_is_refused_and_not_changed() {
     assert!(entry.bitwarden().is_ok());
 }
 
-/// A second opinion; needs KeePassXC's command line, which brings all of Qt, so it is not part of every run:
-/// `cargo test -p cairn-vault -- --ignored keepassxc`.
+/// A second opinion.
 #[test]
-#[ignore = "needs keepassxc-cli"]
 fn keepassxc_imports_the_entry_with_all_lines_of_its_notes() {
     use std::io::Write as _;
     use std::process::{Command, Stdio};

@@ -1,15 +1,11 @@
 //! The whole way of a store: lock, pull, break off, go on, all against a real server.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
-mod common;
-
+use crate::upstream::{Answer, Upstream};
 use cairn_artifacts::lock::{self, LockError};
 use cairn_artifacts::pull::{look, pull};
 use cairn_artifacts::store::State;
 use cairn_artifacts::{Client, Patience, Pins, Store, Sum};
 use cairn_workflow::{EventLog, RowState, What, rows};
-use common::{Answer, Upstream};
 use std::time::Duration;
 
 const ONE: &[u8] = b"the program";

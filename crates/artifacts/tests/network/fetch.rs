@@ -1,11 +1,7 @@
 //! Fetching from a real server that cuts, lies and refuses.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
-mod common;
-
+use crate::upstream::{Answer, Upstream};
 use cairn_artifacts::{Client, FetchError, Patience, Sum, Told, Want, fetch};
-use common::{Answer, Upstream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

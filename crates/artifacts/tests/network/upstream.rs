@@ -1,7 +1,5 @@
 //! A real HTTP server on loopback that does what a test tells it, one answer for each request.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
-
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;

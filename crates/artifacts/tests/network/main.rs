@@ -1,0 +1,7 @@
+//! Fetching and pulling from a real server on loopback.
+
+#![cfg(test)]
+
+mod fetch;
+mod pull;
+mod upstream;
