@@ -5,7 +5,7 @@ use crate::core::Core;
 use crate::jobs::Jobs;
 use cairn_model::cluster::Name;
 use cairn_workflow::log::chain;
-use cairn_workflow::{Plan, Step, What};
+use cairn_workflow::{Plan, RowState, Step, What};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ pub async fn start(core: &Arc<Core>, wish: Wish, disk: String) -> Result<(), Med
     let core = Arc::clone(core);
     tokio::spawn(async move {
         let node = wish.node.clone();
-        match run(&core, wish, target).await {
+        match told(&core.jobs, &node, run(Arc::clone(&core), wish, target)).await {
             Ok(()) => tracing::info!(%node, "wrote a medium"),
             Err(error) => tracing::warn!(%node, error = chain(&error), "a medium was not written"),
         }
@@ -50,21 +50,40 @@ pub async fn start(core: &Arc<Core>, wish: Wish, disk: String) -> Result<(), Med
     Ok(())
 }
 
-async fn run(core: &Arc<Core>, wish: Wish, target: write::Target) -> Result<(), MediaError> {
+/// Ends the job as the work ended, also when the work itself can't say so any more.
+async fn told(
+    jobs: &Jobs,
+    node: &Name,
+    work: impl Future<Output = Result<(), MediaError>> + Send + 'static,
+) -> Result<(), MediaError> {
+    let result = tokio::spawn(work).await.unwrap_or_else(|panic| Err(panic.into()));
+    let subject = subject(node);
+    match &result {
+        Ok(()) => jobs.report(&subject, What::Finished),
+        Err(error) => {
+            let rows = jobs.view(&subject).map(|job| job.rows).unwrap_or_default();
+            if let Some(row) = rows.into_iter().find(|row| row.state == RowState::Running) {
+                jobs.report(&subject, What::Failed { step: row.id, error: chain(error) });
+            }
+        }
+    }
+    result
+}
+
+async fn run(core: Arc<Core>, wish: Wish, target: write::Target) -> Result<(), MediaError> {
     let subject = subject(&wish.node);
     core.jobs.started(&subject, PREPARE);
-    let medium = ended(&core.jobs, &subject, PREPARE, super::prepare(core, wish).await)?;
-    let core = Arc::clone(core);
+    let medium = super::prepare(&core, wish).await?;
+    core.jobs.done(&subject, PREPARE);
     tokio::task::spawn_blocking(move || {
         let (jobs, length) = (&core.jobs, medium.length);
         jobs.started(&subject, WRITE);
-        let written = target.write(&medium.file, length, progress(jobs, &subject, WRITE, length));
-        ended(jobs, &subject, WRITE, written)?;
+        target.write(&medium.file, length, progress(jobs, &subject, WRITE, length))?;
+        jobs.done(&subject, WRITE);
         jobs.started(&subject, VERIFY);
-        let verified = target.verify(&medium.file, length, progress(jobs, &subject, VERIFY, length));
-        ended(jobs, &subject, VERIFY, verified)?;
+        target.verify(&medium.file, length, progress(jobs, &subject, VERIFY, length))?;
+        jobs.done(&subject, VERIFY);
         target.release();
-        jobs.report(&subject, What::Finished);
         Ok(())
     })
     .await?
@@ -81,27 +100,15 @@ fn progress(jobs: &Jobs, subject: &str, step: &'static str, total: u64) -> impl 
     }
 }
 
-fn ended<T, E: std::error::Error>(
-    jobs: &Jobs,
-    subject: &str,
-    step: &str,
-    result: Result<T, E>,
-) -> Result<T, E> {
-    match &result {
-        Ok(_) => jobs.done(subject, step),
-        Err(error) => jobs.report(subject, What::Failed { step: step.to_owned(), error: chain(error) }),
-    }
-    result
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::write::tests::{Loop, claim, used_disk};
     use super::*;
     use crate::api::MediumKind;
+    use crate::feed::Feed;
     use crate::simulation::{Lab, new_file};
     use cairn_layout::{Esp, SectorSize};
-    use cairn_workflow::RowState;
+    use std::time::SystemTime;
 
     #[tokio::test]
     async fn a_medium_that_was_written_to_a_block_device_carries_its_join_key_and_every_step_was_told() {
@@ -115,7 +122,8 @@ mod tests {
         let wish = || Wish { node: node.clone(), kind: MediumKind::Usb, valid: None };
 
         lab.core.jobs.plan(plan(&node));
-        run(&lab.core, wish(), claim(&device.as_stick()).unwrap()).await.unwrap();
+        let work = run(Arc::clone(&lab.core), wish(), claim(&device.as_stick()).unwrap());
+        told(&lab.core.jobs, &node, work).await.unwrap();
 
         let rows = lab.core.jobs.view(&subject(&node)).unwrap().rows;
         assert!(rows.iter().all(|row| row.state == RowState::Done), "{rows:?}");
@@ -137,10 +145,28 @@ mod tests {
         let wish = Wish { node: node.clone(), kind: MediumKind::Usb, valid: None };
         lab.core.jobs.plan(plan(&node));
         // there is no node image
-        run(&lab.core, wish, claim(&device.as_stick()).unwrap()).await.unwrap_err();
+        let work = run(Arc::clone(&lab.core), wish, claim(&device.as_stick()).unwrap());
+        told(&lab.core.jobs, &node, work).await.unwrap_err();
         let rows = lab.core.jobs.view(&subject(&node)).unwrap().rows;
         let states: Vec<_> = rows.iter().map(|row| row.state).collect();
         assert_eq!(states, [RowState::Failed, RowState::Waiting, RowState::Waiting]);
         assert!(lab.core.book.journal(|journal| journal.media.is_empty()));
+    }
+
+    #[tokio::test]
+    async fn a_step_in_which_the_work_is_lost_does_not_run_for_ever() {
+        let jobs = Arc::new(Jobs::new(Arc::new(Feed::new(SystemTime::now()))));
+        let node: Name = "etcd-1".parse().unwrap();
+        jobs.plan(plan(&node));
+        let (inner, about) = (Arc::clone(&jobs), subject(&node));
+        let lost = async move {
+            inner.started(&about, PREPARE);
+            inner.done(&about, PREPARE);
+            inner.started(&about, WRITE);
+            panic!("lost")
+        };
+        told(&jobs, &node, lost).await.unwrap_err();
+        let states: Vec<_> = jobs.view(&subject(&node)).unwrap().rows.iter().map(|row| row.state).collect();
+        assert_eq!(states, [RowState::Done, RowState::Failed, RowState::Waiting]);
     }
 }
