@@ -25,14 +25,19 @@ pub fn asks(generation: u64, stored: Option<u64>, reminded: bool) -> bool {
     }
 }
 
+/// Whether it was never stored. Until then its passphrase is shown, and asked for; after that nobody who
+/// comes to an open page gets it.
+pub fn first(core: &Core) -> bool {
+    core.book.journal(|journal| journal.stored.is_none())
+}
+
 /// The owner pasted the stored entry back. Its password is asked for as long as it was never stored.
 ///
 /// # Errors
 /// When it is not what is sealed now.
 pub async fn confirm(core: &Core, password: &Secret, notes: &str) -> Result<(), KeepError> {
     let (entry, generation) = core.book.entry().await?;
-    let first = core.book.journal(|journal| journal.stored.is_none());
-    let password = if first { password } else { entry.password() };
+    let password = if first(core) { password } else { entry.password() };
     entry.compare(password.expose(), notes)?;
     core.book.note(|journal| journal.stored = Some(generation))?;
     core.reminded();

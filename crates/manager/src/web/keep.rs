@@ -45,6 +45,13 @@ pub async fn later(_: Session, State(shared): State<Shared>) -> Response {
 /// The entry as a file that the password manager imports.
 pub async fn import(_: Session, State(shared): State<Shared>, Path(program): Path<String>) -> Response {
     let made = async {
+        if !keep::first(&shared.core) {
+            return Err(Problem::new(
+                StatusCode::CONFLICT,
+                "stored",
+                "the entry is stored, so its passphrase is not given out again: put the new note in its place",
+            ));
+        }
         let (entry, _) = shared.core.book.entry().await.map_err(|error| Problem::internal(&error))?;
         let (text, name) = match program.as_str() {
             "bitwarden" => (entry.bitwarden(), "cairn-bitwarden.json"),
@@ -74,12 +81,9 @@ pub async fn import(_: Session, State(shared): State<Shared>, Path(program): Pat
 }
 
 async fn show(shared: &Shared, status: StatusCode, error: Option<&str>) -> Response {
-    let book = &shared.core.book;
-    match book.entry().await {
+    match shared.core.book.entry().await {
         Ok((entry, _)) => {
-            // Once it is stored, nobody who comes to an open page reads the passphrase any more.
-            let first = book.journal(|journal| journal.stored.is_none());
-            shell::narrow(status, "Keep the cluster file", &content(&entry, first, error))
+            shell::narrow(status, "Keep the cluster file", &content(&entry, keep::first(&shared.core), error))
         }
         Err(error) => shell::problem(StatusCode::INTERNAL_SERVER_ERROR, &[chain(&error)], "/"),
     }
@@ -136,6 +140,31 @@ fn imports() -> Markup {
                 form method="post" action="/keep/import/bitwarden" { button.plain type="submit" { "For Bitwarden" } }
                 form method="post" action="/keep/import/keepassxc" { button.plain type="submit" { "For KeePassXC" } }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::{Lab, new_file};
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn the_passphrase_is_given_out_only_until_it_is_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        new_file(folder.path());
+        let lab = Lab::start(folder.path(), "work");
+        let ask = |program: &str| {
+            import(Session, State(Shared { core: Arc::clone(&lab.core) }), Path(program.to_owned()))
+        };
+        // the owner who gave the file has it; one whose cluster is new does not
+        lab.core.book.note(|journal| journal.stored = None).unwrap();
+        assert_eq!(ask("bitwarden").await.status(), StatusCode::OK);
+        assert_eq!(ask("lastpass").await.status(), StatusCode::NOT_FOUND);
+        lab.core.book.note(|journal| journal.stored = Some(1)).unwrap();
+        for program in ["bitwarden", "keepassxc"] {
+            assert_eq!(ask(program).await.status(), StatusCode::CONFLICT);
         }
     }
 }
