@@ -16,7 +16,7 @@ pub use report::look;
 pub use scan::{ScanRefused, Scanner, scan};
 
 use cairn_netboot::ForeignServer;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Other DHCP servers that are remembered. A house has one, or two by mistake.
 const RIVALS: usize = 16;
@@ -109,9 +109,24 @@ impl NetworkView {
         if let Some(known) = self.rivals.iter_mut().find(is_it) {
             known.unix_seconds = unix_seconds;
             known.server.mac = server.mac.or(known.server.mac);
-        } else if self.rivals.len() < RIVALS {
-            self.rivals.push(Rival { interface: interface.to_owned(), server, unix_seconds });
+            return;
         }
+        self.rivals.push(Rival { interface: interface.to_owned(), server, unix_seconds });
+        if self.rivals.len() > RIVALS
+            && let Some((oldest, _)) = self.rivals.iter().enumerate().min_by_key(|(_, it)| it.unix_seconds)
+        {
+            self.rivals.remove(oldest);
+        }
+    }
+
+    /// It was asked on this interface for other DHCP servers, and none answered.
+    pub fn alone(&mut self, interface: &str) {
+        self.rivals.retain(|rival| rival.interface != interface);
+    }
+
+    /// These interfaces are listened on now; what was said of others is over.
+    pub fn listened(&mut self, interfaces: &BTreeSet<String>) {
+        self.deaf.retain(|name, _| interfaces.contains(name));
     }
 
     /// Where machines fetch the image from.
@@ -121,5 +136,39 @@ impl NetworkView {
             CableView::Running { base, .. } => Some(base.clone()),
             CableView::Off | CableView::Starting { .. } | CableView::Refused { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(last: u8) -> ForeignServer {
+        ForeignServer { address: [192, 168, 1, last].into(), mac: None }
+    }
+
+    #[test]
+    fn of_too_many_other_dhcp_servers_the_oldest_is_forgotten_and_a_silent_wire_clears_its_own() {
+        let mut view = NetworkView::default();
+        for (last, at) in (0..16).zip(100_u64..) {
+            view.heard("eth0", server(last), at);
+        }
+        view.heard("eth0", server(0), 200);
+        view.heard("eth1", server(99), 201);
+        let known: Vec<u8> = view.rivals.iter().map(|rival| rival.server.address.octets()[3]).collect();
+        assert!(known.contains(&0) && known.contains(&99) && !known.contains(&1), "{known:?}");
+        assert_eq!(known.len(), RIVALS);
+        view.alone("eth0");
+        let left: Vec<_> = view.rivals.iter().map(|rival| rival.interface.as_str()).collect();
+        assert_eq!(left, ["eth1"]);
+    }
+
+    #[test]
+    fn no_complaint_outlives_its_interface() {
+        let complaint = |name: &str| (name.to_owned(), "can't be heard".to_owned());
+        let deaf = [complaint("eth0"), complaint("usb0")].into();
+        let mut view = NetworkView { deaf, ..NetworkView::default() };
+        view.listened(&["eth0".to_owned(), "wlan0".to_owned()].into());
+        assert_eq!(view.deaf, [complaint("eth0")].into());
     }
 }

@@ -8,15 +8,14 @@ use cairn_netboot::Bystander;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::interval;
 
 /// Interfaces come and go with their cables.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// Hardware, and what the owner named.
-fn wanted(core: &Core) -> BTreeSet<String> {
-    let chosen = core.network().chosen();
+fn wanted(chosen: &[String]) -> BTreeSet<String> {
     let all = interface::list().unwrap_or_default().into_iter();
     let real = |it: &interface::Interface| {
         matches!(it.kind, Kind::Wired | Kind::Wireless) || chosen.contains(&it.name)
@@ -36,7 +35,10 @@ pub async fn keep(core: Arc<Core>) {
                 open.remove(&name);
             }
         }
-        for name in wanted(&core) {
+        let chosen = core.network().chosen();
+        let Ok(wanted) = spawn_blocking(move || wanted(&chosen)).await else { continue };
+        core.network().listened(&wanted);
+        for name in wanted {
             if open.insert(name.clone()) {
                 ears.spawn(listen(Arc::clone(&core), name));
             }

@@ -53,7 +53,7 @@ pub async fn keep(core: Arc<Core>, cable: Cable) {
                 {
                     let mut network = core.network();
                     // It started, so the wire was found without another server.
-                    network.rivals.retain(|rival| rival.interface != interface);
+                    network.alone(&interface);
                     network.cable = CableView::Running { interface: interface.clone(), base };
                 }
                 let mut state = server.state();

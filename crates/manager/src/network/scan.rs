@@ -76,7 +76,7 @@ pub async fn scan(core: &Core, request: &ScanRequest) -> Result<ScanReport, Scan
     let mut troubles = Vec::new();
     let mut rivals = Vec::new();
     match asked {
-        Ok(None) => {}
+        Ok(None) => core.network().alone(&interface.name),
         Ok(Some(server)) => {
             core.network().heard(&interface.name, server, now);
             rivals.push(Rival { interface: interface.name.clone(), server, unix_seconds: now });
