@@ -114,6 +114,7 @@ impl Course {
                 // Only the first message of an exchange begins a new attempt.
                 if message == Kind::Discover {
                     (self.transfer, self.told, self.address) = (None, None, None);
+                    self.because.clear();
                     self.reach(heard, at);
                 }
             }
@@ -378,6 +379,14 @@ mod tests {
         let found = after(then(then(booted(), [started(), done]), [asked(Kind::Discover, PXE)]), 1).unwrap();
         assert_eq!((found.stage, found.transfer, found.address), (Stage::Unanswered, None, None));
         assert_eq!(found.arch, Some(Arch::X64Efi));
+    }
+
+    #[test]
+    fn the_reason_of_an_earlier_attempt_is_not_told_of_a_new_one() {
+        let ignored = What::DhcpIgnored { because: "all addresses are in use".into() };
+        let ask = || asked(Kind::Discover, PXE);
+        let found = after(vec![ask(), ignored, ask()], 1).unwrap();
+        assert_eq!((found.stuck, found.sentence.as_str()), (false, "It asked, and is not answered yet."));
     }
 
     fn anything() -> impl Strategy<Value = What> {
