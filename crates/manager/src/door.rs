@@ -62,12 +62,21 @@ impl Door {
         Ok(working.into_iter().chain(self.given.clone()).max_by_key(Sealed::generation))
     }
 
+    /// Whether a file that is opened has to belong to the cluster that was open here before. Otherwise any
+    /// file with its passphrase is as good as another.
+    ///
+    /// # Errors
+    /// When there is a working copy that can't be read.
+    pub fn has_cluster(&self) -> Result<bool, ManagerError> {
+        Ok(open::working_copy(&self.work)?.is_some())
+    }
+
     /// Opens the given text, or without one what is [known](Self::known).
     ///
     /// # Errors
     /// When it can't be opened, or another was opened already. The passphrase that was wrong slows the next down.
     pub async fn open(
-        &self,
+        self: &Arc<Self>,
         given: Option<Sealed>,
         passphrase: Passphrase,
     ) -> Result<Arc<Core>, ManagerError> {
@@ -79,32 +88,56 @@ impl Door {
     ///
     /// # Errors
     /// When the working directory has one already, or nothing can be written.
-    pub async fn create(&self, name: Name, passphrase: Passphrase) -> Result<Arc<Core>, ManagerError> {
+    pub async fn create(
+        self: &Arc<Self>,
+        name: Name,
+        passphrase: Passphrase,
+    ) -> Result<Arc<Core>, ManagerError> {
         let work = Arc::clone(&self.work);
         self.enter(move || open::create(name, passphrase, work)).await
     }
 
+    /// Goes through to the end even if whoever asked is gone: a cluster is not left half made, and the next
+    /// try does not begin before this one has ended.
     async fn enter(
+        self: &Arc<Self>,
+        make: impl FnOnce() -> Result<Book, ManagerError> + Send + 'static,
+    ) -> Result<Arc<Core>, ManagerError> {
+        self.still_closed()?;
+        let (door, turn) = (Arc::clone(self), self.patience.turn().await);
+        let entered = tokio::spawn(async move {
+            let entered = door.go_in(make).await;
+            match &entered {
+                Ok(_) => turn.right(),
+                Err(ManagerError::Open(_, OpenError::WrongPassphrase)) => turn.wrong(),
+                Err(_) => drop(turn),
+            }
+            entered
+        });
+        entered.await?
+    }
+
+    fn still_closed(&self) -> Result<(), ManagerError> {
+        match self.core() {
+            Some(core) => Err(ManagerError::AlreadyOpen(core.book.file().cluster().name.clone())),
+            None => Ok(()),
+        }
+    }
+
+    async fn go_in(
         &self,
         make: impl FnOnce() -> Result<Book, ManagerError> + Send + 'static,
     ) -> Result<Arc<Core>, ManagerError> {
-        let attempt = async {
-            if let Some(core) = self.core() {
-                return Err(ManagerError::AlreadyOpen(core.book.file().cluster().name.clone()));
-            }
-            let book = tokio::task::spawn_blocking(make).await??;
-            let file = book.file();
-            book.store(file.cluster().generation).await?;
-            let trust = open::trust(&file)?;
-            let (token, patience) = (self.token.clone(), Arc::clone(&self.patience));
-            let core = Core::new(book, trust, token, patience, self.image_dir.clone(), self.network.clone());
-            tracing::info!(cluster = %file.cluster().name, generation = file.cluster().generation, "the cluster file is open");
-            self.core.send_replace(Some(Arc::clone(&core)));
-            Ok(core)
-        };
-        let is_wrong = |outcome: &Result<_, ManagerError>| {
-            matches!(outcome, Err(ManagerError::Open(_, OpenError::WrongPassphrase)))
-        };
-        self.patience.attempt(attempt, is_wrong).await
+        // somebody else may have had the turn before
+        self.still_closed()?;
+        let book = tokio::task::spawn_blocking(make).await??;
+        let file = book.file();
+        book.store(file.cluster().generation).await?;
+        let trust = open::trust(&file)?;
+        let (token, patience) = (self.token.clone(), Arc::clone(&self.patience));
+        let core = Core::new(book, trust, token, patience, self.image_dir.clone(), self.network.clone());
+        tracing::info!(cluster = %file.cluster().name, generation = file.cluster().generation, "the cluster file is open");
+        self.core.send_replace(Some(Arc::clone(&core)));
+        Ok(core)
     }
 }

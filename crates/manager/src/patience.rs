@@ -1,7 +1,8 @@
 //! Guessing gets slower: after each wrong passphrase the next try waits longer, whoever makes it.
 
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::{Instant, sleep_until};
 
 /// The first few are typing mistakes.
@@ -24,23 +25,34 @@ struct Tries {
 
 /// One try at a time.
 #[derive(Debug, Default)]
-pub struct Patience(Mutex<Tries>);
+pub struct Patience(Arc<Mutex<Tries>>);
 
 impl Patience {
-    /// Makes a try when its time has come; `is_wrong` says whether its outcome counts against the next one.
-    pub async fn attempt<T>(&self, attempt: impl Future<Output = T>, is_wrong: impl FnOnce(&T) -> bool) -> T {
-        let mut tries = self.0.lock().await;
+    /// Waits until a try may be made. Who stops waiting has made none.
+    pub async fn turn(&self) -> Turn {
+        let tries = Arc::clone(&self.0).lock_owned().await;
         if let Some(moment) = tries.not_before {
             sleep_until(moment).await;
         }
-        let outcome = attempt.await;
-        if is_wrong(&outcome) {
-            tries.failures = tries.failures.saturating_add(1);
-            tries.not_before = Some(Instant::now() + pause(tries.failures));
-        } else {
-            *tries = Tries::default();
-        }
-        outcome
+        Turn(tries)
+    }
+}
+
+/// The right to one try. A try whose outcome says nothing about the passphrase is neither right nor wrong: it
+/// is dropped, and the next waits no less and no longer.
+#[must_use]
+pub struct Turn(OwnedMutexGuard<Tries>);
+
+impl Turn {
+    /// It was the passphrase: guessing begins anew.
+    pub fn right(mut self) {
+        *self.0 = Tries::default();
+    }
+
+    /// It was not: that counts against the next try.
+    pub fn wrong(mut self) {
+        self.0.failures = self.0.failures.saturating_add(1);
+        self.0.not_before = Some(Instant::now() + pause(self.0.failures));
     }
 }
 
@@ -59,13 +71,26 @@ mod tests {
     async fn twenty_wrong_tries_take_minutes_and_a_right_one_begins_anew() {
         let (patience, began) = (Patience::default(), Instant::now());
         for _ in 0..20 {
-            patience.attempt(async { false }, |right| !right).await;
+            patience.turn().await.wrong();
         }
-        patience.attempt(async { true }, |right| !right).await;
+        patience.turn().await.right();
         assert!(began.elapsed() > Duration::from_secs(300), "{:?}", began.elapsed());
         let anew = Instant::now();
-        patience.attempt(async { false }, |right| !right).await;
-        patience.attempt(async { true }, |right| !right).await;
+        patience.turn().await.wrong();
+        patience.turn().await.right();
         assert_eq!(anew.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_try_that_says_nothing_neither_counts_nor_begins_anew() {
+        let patience = Patience::default();
+        for _ in 0..FREE + 1 {
+            patience.turn().await.wrong();
+        }
+        drop(patience.turn().await);
+        patience.turn().await.wrong();
+        let began = Instant::now();
+        drop(patience.turn().await);
+        assert_eq!(began.elapsed(), pause(FREE + 2));
     }
 }
