@@ -54,15 +54,30 @@ async fn inside(State(front): State<Front>, request: Request<Body>) -> Response 
 }
 
 impl Front {
-    /// Before there is a session: the origin has to be ours, and who comes over a network has to show the token.
-    fn admit(&self, headers: &HeaderMap, token: Option<&str>) -> Result<(), Problem> {
+    /// Whether the page is open to others than the users of this machine.
+    pub fn is_on_network(&self) -> bool {
+        !self.bound.ip().is_loopback()
+    }
+
+    /// Whether opening a pasted file takes the token: over a network anyone could be first, with a cluster of
+    /// their own.
+    pub fn asks_token_to_open(&self) -> Result<bool, ManagerError> {
+        Ok(self.is_on_network() && !self.door.has_cluster()?)
+    }
+
+    /// Before there is a session, too, no other site's page acts for the owner.
+    fn admit_origin(headers: &HeaderMap) -> Result<(), Problem> {
         if headers.contains_key(header::ORIGIN) && !is_own_origin(headers, &Method::POST) {
             let words = "another site's page sent this request; open the manager's own page";
             return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", words));
         }
+        Ok(())
+    }
+
+    fn admit_token(&self, headers: &HeaderMap, token: Option<&str>) -> Result<(), Problem> {
         let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = token.or_else(|| bearer?.strip_prefix("Bearer "));
-        if self.bound.ip().is_loopback() || token.is_some_and(|token| self.door.token.is(token)) {
+        if token.is_some_and(|token| self.door.token.is(token)) {
             return Ok(());
         }
         let words = "this manager listens on the network, where anyone could be first; give the session token, which stands in the file 'token' of its working directory";
@@ -79,12 +94,19 @@ impl Front {
         })
     }
 
-    /// The passphrase is proof enough, from wherever it comes.
-    pub async fn open(&self, headers: &HeaderMap, request: OpenRequest) -> Result<Arc<Core>, Problem> {
-        let loopback = Self { bound: SocketAddr::from(([127, 0, 0, 1], 0)), ..self.clone() };
-        loopback.admit(headers, None)?;
+    /// For the cluster that is known here its passphrase is proof enough, from wherever it comes.
+    pub async fn open(
+        &self,
+        headers: &HeaderMap,
+        token: Option<&str>,
+        request: OpenRequest,
+    ) -> Result<Arc<Core>, Problem> {
+        Self::admit_origin(headers)?;
         let OpenRequest { file, passphrase } = request;
         let text = file.filter(|text| !text.trim().is_empty());
+        if text.is_some() && self.asks_token_to_open()? {
+            self.admit_token(headers, token)?;
+        }
         let given = text.map(|text| Sealed::parse(&text)).transpose();
         let given = given.map_err(|error| ManagerError::Open("the cluster file".to_owned(), error))?;
         Ok(self.door.open(given, parse_passphrase(passphrase.expose())?).await?)
@@ -96,7 +118,10 @@ impl Front {
         token: Option<&str>,
         request: NewRequest,
     ) -> Result<(Arc<Core>, NewResponse), Problem> {
-        self.admit(headers, token)?;
+        Self::admit_origin(headers)?;
+        if self.is_on_network() {
+            self.admit_token(headers, token)?;
+        }
         let NewRequest { name, passphrase } = request;
         let name: Name = name.trim().parse().map_err(|error: cairn_model::cluster::NameError| {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-name", error.to_string())
@@ -157,7 +182,7 @@ async fn open(
     headers: HeaderMap,
     request: Result<Json<OpenRequest>, JsonRejection>,
 ) -> Result<Json<OpenState>, Problem> {
-    front.open(&headers, body(request)?).await?;
+    front.open(&headers, None, body(request)?).await?;
     Ok(Json(front.open_state()?))
 }
 

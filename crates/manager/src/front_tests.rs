@@ -5,12 +5,15 @@ use crate::workdir::WorkDir;
 use axum::body::to_bytes;
 use axum::http::request::Builder;
 use std::path::Path;
+use std::time::Duration;
+use tokio::time::timeout;
 
 const LOCAL: &str = "127.0.0.1:4200";
 const LAN: &str = "192.168.1.5:4200";
 const PASSPHRASE: &str = "correct horse battery staple";
 
 struct Site {
+    door: Arc<Door>,
     router: Router,
     token: String,
     host: &'static str,
@@ -21,7 +24,7 @@ impl Site {
         let work = WorkDir::open(&folder.join("work")).unwrap();
         let door = Arc::new(Door::new(work, None, folder.join("image"), NetworkView::default()).unwrap());
         let token = door.token.expose().to_owned();
-        Self { router: router(door, host.parse().unwrap()), token, host }
+        Self { router: router(Arc::clone(&door), host.parse().unwrap()), door, token, host }
     }
 
     async fn send(&self, request: Builder, body: impl Into<String>) -> (StatusCode, String) {
@@ -136,4 +139,58 @@ async fn from_the_network_only_the_tokens_bearer_makes_a_cluster() {
     assert_eq!(site.form("/start/new", &form("guess")).await.0, StatusCode::UNAUTHORIZED);
     let made = site.form("/start/new", &form(&site.token)).await;
     assert_eq!(made, (StatusCode::SEE_OTHER, "/keep".to_owned()));
+}
+
+#[tokio::test]
+async fn from_the_network_nobody_brings_another_cluster_without_the_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = Site::new(&folder.path().join("elsewhere"), LOCAL);
+    let new = serde_json::json!({ "name": "strangers", "passphrase": PASSPHRASE });
+    let (_, made) = elsewhere.json("/api/v1/new", new).await;
+    let file = made["file"].as_str().unwrap();
+
+    let site = Site::new(&folder.path().join("here"), LAN);
+    let paste = || serde_json::json!({ "file": file, "passphrase": PASSPHRASE });
+    let (status, words) = site.json("/api/v1/open", paste()).await;
+    assert!(status == StatusCode::UNAUTHORIZED && words["type"] == "cairn:no-token", "{words}");
+    assert!(site.send(Request::get("/start"), "").await.1.contains("open-token"));
+    let form = |token: &str| format!("file={}&passphrase={}&token={token}", encode(file), encode(PASSPHRASE));
+    assert_eq!(site.form("/start/open", &form("guess")).await.0, StatusCode::UNAUTHORIZED);
+    assert!(site.door.core().is_none());
+    let opened = site.form("/start/open", &form(&site.token)).await;
+    assert_eq!(opened, (StatusCode::SEE_OTHER, "/".to_owned()));
+    drop(site);
+
+    // from now on it is known, and its passphrase is enough
+    let site = Site::new(&folder.path().join("here"), LAN);
+    assert!(!site.send(Request::get("/start"), "").await.1.contains("open-token"));
+    assert_eq!(site.json("/api/v1/open", paste()).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn who_asks_an_open_manager_to_open_makes_no_try() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::new(folder.path(), LOCAL);
+    let body = serde_json::json!({ "name": "home", "passphrase": PASSPHRASE });
+    assert_eq!(site.json("/api/v1/new", body).await.0, StatusCode::OK);
+    let _turn = site.door.patience.turn().await;
+    let body = serde_json::json!({ "passphrase": PASSPHRASE });
+    let answer = timeout(Duration::from_secs(60), site.json("/api/v1/open", body)).await;
+    let (status, words) = answer.expect("it is answered without a try");
+    assert!(status == StatusCode::CONFLICT && words["type"] == "cairn:already-open", "{words}");
+}
+
+#[tokio::test]
+async fn a_cluster_is_made_to_the_end_though_the_browser_hung_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::new(folder.path(), LOCAL);
+    tokio::select! {
+        biased;
+        _ = site.json("/api/v1/new", serde_json::json!({ "name": "home" })) => panic!("it takes longer"),
+        // by then it has begun
+        () = std::future::ready(()) => {}
+    }
+    let core = timeout(Duration::from_secs(60), site.door.opened()).await.expect("it opens");
+    assert_eq!(core.book.file().cluster().name.as_str(), "home");
+    drop(site.door.patience.turn().await);
 }

@@ -19,6 +19,9 @@ pub struct Opening {
     #[serde(default)]
     file: String,
     passphrase: Secret,
+    /// Asked for where anyone on the network could be first.
+    #[serde(default)]
+    token: Option<Secret>,
 }
 
 #[derive(Deserialize)]
@@ -26,7 +29,7 @@ pub struct Making {
     name: String,
     #[serde(default)]
     passphrase: Option<Secret>,
-    /// Asked for where anyone on the network could be first.
+    /// As for opening.
     #[serde(default)]
     token: Option<Secret>,
 }
@@ -36,8 +39,9 @@ pub async fn form(State(front): State<Front>) -> Response {
 }
 
 pub async fn open(State(front): State<Front>, headers: HeaderMap, Form(form): Form<Opening>) -> Response {
-    let Opening { file, passphrase } = form;
-    match front.open(&headers, OpenRequest { file: Some(file), passphrase }).await {
+    let Opening { file, passphrase, token } = form;
+    let token = token.as_ref().map(Secret::expose);
+    match front.open(&headers, token, OpenRequest { file: Some(file), passphrase }).await {
         Ok(core) => ([(header::SET_COOKIE, session_cookie(&core.token))], Redirect::to("/")).into_response(),
         Err(problem) => page(&front, problem.code(), Some(&problem.detail)),
     }
@@ -55,11 +59,11 @@ pub async fn create(State(front): State<Front>, headers: HeaderMap, Form(form): 
 }
 
 fn page(front: &Front, status: StatusCode, error: Option<&str>) -> Response {
-    match front.open_state() {
-        Ok(OpenState { open: true, .. }) if error.is_none() => Redirect::to("/").into_response(),
-        Ok(state) => {
-            let local = front.bound.ip().is_loopback();
-            shell::narrow(status, "Start", &content(&state, local, error))
+    match front.open_state().and_then(|state| Ok((state, front.asks_token_to_open()?))) {
+        Ok((OpenState { open: true, .. }, _)) if error.is_none() => Redirect::to("/").into_response(),
+        Ok((state, to_open)) => {
+            let asks = Asks { to_open, to_begin: front.is_on_network() };
+            shell::narrow(status, "Start", &content(&state, &asks, error))
         }
         Err(error) => {
             let words = cairn_workflow::log::chain(&error);
@@ -68,7 +72,13 @@ fn page(front: &Front, status: StatusCode, error: Option<&str>) -> Response {
     }
 }
 
-fn content(state: &OpenState, local: bool, error: Option<&str>) -> Markup {
+/// What takes the token.
+struct Asks {
+    to_open: bool,
+    to_begin: bool,
+}
+
+fn content(state: &OpenState, asks: &Asks, error: Option<&str>) -> Markup {
     html! {
         @if let (Some(name), Some(generation)) = (&state.cluster, state.generation) {
             h1 { "Open " (name) }
@@ -78,23 +88,23 @@ fn content(state: &OpenState, local: bool, error: Option<&str>) -> Markup {
                 (password("known-passphrase", "passphrase", "Passphrase", "current-password"))
                 button type="submit" { "Open " (name) }
             }
-            details.more { summary { "Open another copy of its file" } (paste()) }
+            details.more { summary { "Open another copy of its file" } (paste(asks.to_open)) }
         } @else {
             h1 { "Where do you begin?" }
             (refused(error))
             section.card aria-labelledby="open" {
                 h2 #open { "I have a cluster file" }
-                (paste())
+                (paste(asks.to_open))
             }
             section.card aria-labelledby="new" {
                 h2 #new { "I begin anew" }
-                (begin(local))
+                (begin(asks.to_begin))
             }
         }
     }
 }
 
-fn paste() -> Markup {
+fn paste(asks_token: bool) -> Markup {
     html! {
         p.quiet { "It is in your password manager: the note is the file, the password is its passphrase." }
         form.stack method="post" action="/start/open" {
@@ -104,12 +114,13 @@ fn paste() -> Markup {
             }
             (pasted("file", "file", "or paste the whole note", 5))
             (password("passphrase", "passphrase", "Passphrase", "current-password"))
+            @if asks_token { (token("open-token")) }
             button type="submit" { "Open" }
         }
     }
 }
 
-fn begin(local: bool) -> Markup {
+fn begin(asks_token: bool) -> Markup {
     html! {
         p.quiet { "A new cluster needs nothing but a name. Machines come next, when they are found." }
         form.stack method="post" action="/start/new" {
@@ -126,12 +137,16 @@ fn begin(local: bool) -> Markup {
                 }
                 p.quiet { "Left empty, seven random words are made, which are better than almost any that people think of." }
             }
-            @if !local {
-                (password("token", "token", "Session token", "off"))
-                p.quiet { "This page is open to the network. The token shows that you sit at the manager's machine: it stands in the file "
-                    code { "token" } " of its working directory." }
-            }
+            @if asks_token { (token("new-token")) }
             button type="submit" { "Make the cluster" }
         }
+    }
+}
+
+fn token(id: &str) -> Markup {
+    html! {
+        (password(id, "token", "Session token", "off"))
+        p.quiet { "This page is open to the network. The token shows that you sit at the manager's machine: it stands in the file "
+            code { "token" } " of its working directory." }
     }
 }
