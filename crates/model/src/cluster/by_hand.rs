@@ -15,6 +15,11 @@ pub enum HandEditError {
     /// An epoch was set.
     #[error("epochs are raised with 'cairn file rotate' and never lowered; leave them as they were")]
     Epochs,
+    /// A member that is told wrongly founds a second etcd cluster, or waits for one that is not there.
+    #[error(
+        "'etcd_formed' says whether the etcd members have found each other, which Cairn sees for itself and no editor can change; leave it as it was"
+    )]
+    EtcdFormed,
     /// All machines have it on their disks.
     #[error("'{0}' can't be changed any more, because machines have joined that keep it on their disks")]
     Fixed(&'static str),
@@ -55,6 +60,9 @@ impl Cluster {
         }
         if wanted.epochs != self.epochs {
             return Err(HandEditError::Epochs);
+        }
+        if wanted.etcd_formed != self.etcd_formed {
+            return Err(HandEditError::EtcdFormed);
         }
         if self.nodes.iter().any(|node| node.enrolled.is_some()) {
             if wanted.name != self.name {
@@ -146,12 +154,13 @@ mod tests {
     fn what_only_counts_or_would_not_be_followed_is_refused() {
         type Change = fn(&mut Cluster);
         let etcd = || name("etcd-1");
-        let cases: [(Change, HandEditError); 10] = [
+        let cases: [(Change, HandEditError); 11] = [
             (|it| it.generation = 7, HandEditError::Counted("generation")),
             (|it| it.parent = Some("x".into()), HandEditError::Counted("parent")),
             (|it| it.next_number = 11, HandEditError::Counted("next_number")),
             (|it| it.next_number = 20, HandEditError::Counted("next_number")),
             (|it| it.epochs = it.epochs.clone().rotated(SecretClass::Luks), HandEditError::Epochs),
+            (|it| it.etcd_formed = true, HandEditError::EtcdFormed),
             (|it| it.name = name("other"), HandEditError::Fixed("name")),
             (|it| it.network = Network::choose(&[99; 32]), HandEditError::Fixed("network")),
             (|it| it.nodes[0].role = Role::Backup, HandEditError::Machine(etcd())),
@@ -162,6 +171,13 @@ mod tests {
             assert_eq!(edited(change), Err(expected));
         }
         assert_eq!(edited(|it| it.nodes[0].name = name("moved")), Err(HandEditError::Machine(name("moved"))),);
+    }
+
+    #[test]
+    fn an_etcd_that_was_founded_is_not_founded_again_by_hand() {
+        let before = cluster().with_etcd_formed();
+        let wanted = Cluster { etcd_formed: false, ..before.clone() };
+        assert_eq!(before.edited_by_hand(wanted), Err(HandEditError::EtcdFormed));
     }
 
     #[test]

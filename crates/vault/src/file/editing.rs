@@ -40,7 +40,7 @@ impl ClusterFile {
         Ok(format!(
             "# The cluster '{name}', generation {generation}. Its seed is not in this text and stays as it is.\n\
              # Save and leave the editor to get generation {next}; leave it unchanged to keep all as it is.\n\
-             # generation, parent and epochs are counted by Cairn. A new node takes next_number as its\n\
+             # generation, parent, epochs and etcd_formed are kept by Cairn. A new node takes next_number as its\n\
              # number; one with a 'boot' key has a machine, and can only be removed as a whole.\n\n{plain}"
         ))
     }
