@@ -29,6 +29,9 @@ use crate::address::{FIRST_NODE_NUMBER, LAST_NODE_NUMBER, Network};
 /// The k3s release that a new cluster wants.
 pub const DEFAULT_K3S: &str = "v1.34.1+k3s1";
 
+/// Far more than any has had.
+const LONGEST_K3S: usize = 64;
+
 /// What a node is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -187,8 +190,11 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Two nodes that share a name, a number or a key, or a number out of range.
+    /// A k3s release that can't be one, two nodes that share a name, a number or a key, or a number out of range.
     pub fn check(&self) -> Result<(), EditError> {
+        if !is_k3s_release(&self.k3s) {
+            return Err(EditError::K3s(self.k3s.clone()));
+        }
         for (index, node) in self.nodes.iter().enumerate() {
             let assigned = FIRST_NODE_NUMBER <= node.number && node.number < self.next_number;
             if !assigned || node.number > LAST_NODE_NUMBER {
@@ -225,6 +231,13 @@ impl Enrolled {
     }
 }
 
+/// Whether this may be the name of a k3s release. Nodes call files by it.
+pub fn is_k3s_release(text: &str) -> bool {
+    text.starts_with('v')
+        && text.len() <= LONGEST_K3S
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+_-".contains(&byte))
+}
+
 // serde calls it with a reference
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_false(flag: &bool) -> bool {
@@ -254,6 +267,30 @@ mod tests {
         for enrolled in [None, Some(machine)] {
             let node = Node { name: "a".parse().unwrap(), role: Role::Etcd, number: 10, enrolled };
             assert_eq!(json(&serde_json::to_string(&node).unwrap()).unwrap(), node);
+        }
+    }
+
+    #[test]
+    fn a_k3s_release_is_a_word_that_a_file_can_be_called_by() {
+        let network = Network::choose(&[7; 32]);
+        let cluster = Cluster::new("home".parse().unwrap(), network, 3, 1, 0).unwrap();
+        let long = format!("v{}", "1".repeat(64));
+        for (k3s, good) in [
+            (DEFAULT_K3S, true),
+            ("v1.35.0-rc1+k3s1", true),
+            ("", false),
+            ("1.34.1+k3s1", false),
+            ("stable", false),
+            ("v1/../../k3s", false),
+            ("v1.34.1 k3s1", false),
+            ("v1\n", false),
+            ("v1.3\u{00e9}", false),
+            (&long[..64], true),
+            (&long, false),
+        ] {
+            let cluster = Cluster { k3s: k3s.to_owned(), ..cluster.clone() };
+            let expected = if good { Ok(()) } else { Err(EditError::K3s(k3s.to_owned())) };
+            assert_eq!(cluster.check(), expected, "{k3s:?}");
         }
     }
 

@@ -2,6 +2,7 @@
 //! it is used.
 
 use cairn_artifacts::{Client, Patience, Told, Want, fetch};
+use cairn_model::cluster::is_k3s_release;
 use cairn_model::node_config::K3s;
 use cairn_wire::message::{Artifact, ImageFile, Wanted};
 use cairn_workflow::log::chain;
@@ -59,11 +60,17 @@ impl Shelf {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn place(&self, name: &str, version: &str) -> PathBuf {
+    /// The folder of what has this name, and how its files end.
+    fn home(&self, name: &str) -> (&Path, &'static str) {
         match name {
-            K3S_IMAGES => self.images.join(format!("{name}-{version}.tar.zst")),
-            _ => self.artifacts.join(format!("{name}-{version}")),
+            K3S_IMAGES => (&self.images, ".tar.zst"),
+            _ => (&self.artifacts, ""),
         }
+    }
+
+    fn place(&self, name: &str, version: &str) -> PathBuf {
+        let (folder, ending) = self.home(name);
+        folder.join(format!("{name}-{version}{ending}"))
     }
 
     fn is_there(&self, name: &str, version: &str) -> bool {
@@ -142,8 +149,8 @@ impl Shelf {
     }
 
     fn fetch(&self, wanted: &Wanted, file: &ImageFile) -> Result<(), String> {
-        if !is_plain(&wanted.version) {
-            return Err("its version is no word that a file can be called by".to_owned());
+        if !is_k3s_release(&wanted.version) {
+            return Err(format!("'{}' is no k3s release", wanted.version));
         }
         let sum = file.sha256.parse().map_err(|error| format!("the manager's checksum is wrong: {error}"))?;
         let want = Want { url: file.url.clone(), sum, size: Some(file.size) };
@@ -176,27 +183,29 @@ impl Shelf {
             fs::rename(&link, self.artifacts.join(K3S))?;
         }
         fs::File::open(folder)?.sync_all()?;
-        self.remove_others(folder, name, &place)
+        self.remove_others(name, &place)
     }
 
-    /// Other versions of it; a program that runs goes on without its name.
-    fn remove_others(&self, folder: &Path, name: &str, place: &Path) -> io::Result<()> {
-        // every version begins so, and `k3s-images` does not
-        let prefix = format!("{name}-v");
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            let is_version =
-                path.file_name().and_then(|name| name.to_str()).is_some_and(|n| n.starts_with(&prefix));
-            if is_version && path != place {
-                fs::remove_file(path)?;
+    /// Other versions of it, and what was begun of them; a program that runs goes on without its name.
+    fn remove_others(&self, name: &str, place: &Path) -> io::Result<()> {
+        let begun = [".new", ".new.part", ".new.part.tag"].map(|ending| (self.artifacts.as_path(), ending));
+        for (folder, ending) in begun.into_iter().chain([self.home(name)]) {
+            for entry in fs::read_dir(folder)? {
+                let path = entry?.path();
+                if is_version_of(name, &path, ending) && path != place {
+                    fs::remove_file(path)?;
+                }
             }
         }
         Ok(())
     }
 }
 
-fn is_plain(version: &str) -> bool {
-    version.len() <= 64 && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_+".contains(&byte))
+/// Whether it is `name`, a version and this ending, and nothing that only begins like it.
+fn is_version_of(name: &str, path: &Path, ending: &str) -> bool {
+    let file = path.file_name().and_then(|file| file.to_str());
+    let version = file.and_then(|file| file.strip_prefix(name)?.strip_prefix('-')?.strip_suffix(ending));
+    version.is_some_and(is_k3s_release)
 }
 
 #[cfg(test)]
@@ -236,5 +245,30 @@ mod tests {
         assert_eq!(fs::read_dir(&shelf.artifacts).unwrap().count(), 2);
         let mode = fs::metadata(shelf.artifacts.join(K3S)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o755);
+    }
+
+    #[test]
+    fn what_only_begins_like_a_version_stays_and_a_download_of_another_one_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(folder.path());
+        let fetched = folder.path().join("fetched");
+        let [foreign, note] =
+            [shelf.images.join("k3s-images-vendor.tar"), shelf.artifacts.join("k3s-v1 note")];
+        let begun =
+            ["k3s-images-v1+k3s1.new.part", "k3s-images-v1+k3s1.new.part.tag", "k3s-v1+k3s1.new.part"];
+        for path in [&shelf.images, &shelf.artifacts] {
+            fs::create_dir_all(path).unwrap();
+        }
+        for path in begun.iter().map(|name| shelf.artifacts.join(name)).chain([foreign.clone(), note.clone()])
+        {
+            fs::write(path, "").unwrap();
+        }
+        for name in [K3S, K3S_IMAGES] {
+            fs::write(&fetched, name).unwrap();
+            shelf.put(name, "v2+k3s1", &fetched).unwrap();
+        }
+        assert!(foreign.exists() && note.exists());
+        assert!(begun.iter().all(|name| !shelf.artifacts.join(name).exists()));
+        assert!(shelf.is_there(K3S, "v2+k3s1") && shelf.is_there(K3S_IMAGES, "v2+k3s1"));
     }
 }

@@ -42,6 +42,9 @@ pub enum EditError {
         /// Its number.
         number: u8,
     },
+    /// No release has such a name.
+    #[error("'{0}' is no k3s release; write it as k3s does, such as v1.34.1+k3s1")]
+    K3s(String),
     /// A default name that is not a name.
     #[error("a name for the new node could not be made")]
     Name(#[from] NameError),
