@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 pub const CONFIG_FILE: &str = "/run/cairn/k3s.yaml";
 pub const ENVIRONMENT_FILE: &str = "/run/cairn/k3s.env";
 pub const UNIT: &str = "k3s.service";
+/// What the unit was started with last; lost with the unit when the machine goes down.
+pub const STARTED_FILE: &str = "/run/cairn/k3s.started";
 /// Where k3s writes it; `/etc/rancher` lies on the data partition.
 const KUBECONFIG: &str = "/etc/rancher/k3s/k3s.yaml";
 /// k3s's own has 3 kB.
@@ -47,6 +49,21 @@ pub fn configuration(config: &NodeConfig, k3s: &K3s) -> String {
         K3sRole::Agent { server } => line("server", &format!("https://{server}:6443")),
     }
     text
+}
+
+/// All that k3s reads only when it starts.
+pub fn start_state(config: &NodeConfig, k3s: &K3s) -> String {
+    format!("{}\n{}{}", k3s.version, environment(k3s), configuration(config, k3s))
+}
+
+/// What `systemctl` has to do with the unit, if anything. A unit that is starting counts as inactive, but may
+/// wait for ever with what it was started with: so that is compared before.
+pub fn due(is_active: bool, started: Option<&str>, wanted: &str) -> Option<&'static str> {
+    if started != Some(wanted) {
+        // starts a unit that is down, too
+        return Some("restart");
+    }
+    (!is_active).then_some("start")
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +131,26 @@ mod tests {
         let text = configuration(&config(), &k3s(role));
         assert!(text.contains("server: \"https://10.81.3.20:6443\"") && !text.contains("datastore"));
         assert_eq!(environment(&k3s(role)), "K3S_ROLE=agent\n");
+    }
+
+    #[test]
+    fn k3s_is_restarted_when_it_was_started_with_something_else() {
+        let server = k3s(K3sRole::Server);
+        let now = start_state(&config(), &server);
+        assert_eq!(due(true, Some(&now), &now), None);
+        assert_eq!(due(false, Some(&now), &now), Some("start"));
+        assert_eq!(due(false, None, &now), Some("restart"));
+        let newer = K3s { version: "v1.34.0+k3s1".into(), ..server.clone() };
+        let agent = k3s(K3sRole::Agent { server: [10, 81, 3, 20].into() });
+        let mut moved = config();
+        moved.etcd.pop();
+        for wanted in
+            [start_state(&config(), &newer), start_state(&config(), &agent), start_state(&moved, &server)]
+        {
+            for is_active in [true, false] {
+                assert_eq!(due(is_active, Some(&now), &wanted), Some("restart"));
+            }
+        }
     }
 
     #[test]

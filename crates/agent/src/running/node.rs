@@ -206,8 +206,8 @@ fn is_active(unit: &str) -> bool {
     command::run("systemctl", &["is-active", "--quiet", unit], b"").is_ok()
 }
 
-fn start(unit: &str) -> Result<(), CommandError> {
-    command::run("systemctl", &["start", "--no-block", unit], b"").map(drop)
+fn systemctl(verb: &str, unit: &str) -> Result<(), CommandError> {
+    command::run("systemctl", &[verb, "--no-block", unit], b"").map(drop)
 }
 
 fn look_after_etcd(config: &NodeConfig) -> (Vec<Condition>, Option<bool>) {
@@ -222,7 +222,7 @@ fn look_after_etcd(config: &NodeConfig) -> (Vec<Condition>, Option<bool>) {
         return (Vec::new(), Some(true));
     }
     // Starting a unit that starts already changes nothing.
-    match start(etcd::UNIT) {
+    match systemctl("start", etcd::UNIT) {
         Err(error) => (vec![Condition::fault(format!("etcd can't be started: {error}"))], Some(false)),
         Ok(()) => (vec![Condition::waiting("etcd waits for a majority of its members")], Some(false)),
     }
@@ -239,11 +239,18 @@ fn look_after_k3s(config: &NodeConfig, shelf: &Shelf) -> Vec<Condition> {
     if !waiting.is_empty() {
         return waiting.into_iter().map(Condition::waiting).collect();
     }
-    if is_active(k3s::UNIT) {
-        return Vec::new();
+    let state = k3s::start_state(config, wanted);
+    let started = std::fs::read_to_string(k3s::STARTED_FILE).ok();
+    let Some(verb) = k3s::due(is_active(k3s::UNIT), started.as_deref(), &state) else { return Vec::new() };
+    // before the restart: one that can't be written down would come every time
+    if let Err(error) = place(k3s::STARTED_FILE, &state) {
+        return vec![Condition::fault(format!("k3s can't be started: {error}"))];
     }
-    match start(k3s::UNIT) {
-        Err(error) => vec![Condition::fault(format!("k3s can't be started: {error}"))],
+    match systemctl(verb, k3s::UNIT) {
+        Err(error) => {
+            let _ = std::fs::remove_file(k3s::STARTED_FILE);
+            vec![Condition::fault(format!("k3s can't be started: {error}"))]
+        }
         Ok(()) => vec![Condition::waiting("k3s is starting")],
     }
 }
