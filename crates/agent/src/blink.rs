@@ -123,14 +123,15 @@ fn flash(light: &Path, time: Duration) {
     let before = active_trigger(&triggers).unwrap_or("none").to_owned();
     let began = Instant::now();
     let _ = write("trigger", "none");
-    while began.elapsed() < time {
+    'blinking: while began.elapsed() < time {
         for brightness in ["255", "0"] {
             if write("brightness", brightness).is_err() {
-                return;
+                break 'blinking;
             }
             thread::sleep(HALF_PERIOD);
         }
     }
+    // whatever went wrong, the light is not left without its own work
     let _ = write("trigger", &before);
 }
 
@@ -172,6 +173,16 @@ mod tests {
         assert_eq!(std::fs::read_to_string(light.join("trigger")).unwrap(), "mmc0");
         assert_eq!(std::fs::read_to_string(light.join("brightness")).unwrap(), "0");
         assert_eq!(active_trigger("none mmc0"), None);
+    }
+
+    #[test]
+    fn a_light_that_fails_does_what_it_did_before_too() {
+        let folder = leds(&["ACT"]);
+        let light = folder.path().join("ACT");
+        std::fs::write(light.join("trigger"), "none [mmc0]\n").unwrap();
+        std::fs::create_dir(light.join("brightness")).unwrap();
+        flash(&light, Duration::from_secs(3600));
+        assert_eq!(std::fs::read_to_string(light.join("trigger")).unwrap(), "mmc0");
     }
 
     #[test]
