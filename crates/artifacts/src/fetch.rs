@@ -155,9 +155,9 @@ fn more(client: &Client, want: &Want, part: &mut Part, tell: &mut dyn FnMut(Told
     let response = ask(client, want, part)?;
     let status = response.status();
     if status == StatusCode::RANGE_NOT_SATISFIABLE && part.length() > 0 {
-        // the sum was not right a moment ago, so this is no beginning of the file
+        // The sum was not right a moment ago, so this is no beginning of the file. Without it no range is asked for.
         part.restart(None)?;
-        return Err(FetchError::Status { url: want.url.clone(), status: StatusCode::RANGE_NOT_SATISFIABLE });
+        return more(client, want, part, tell);
     }
     if !goes_on(&response, part.length()) {
         if status != StatusCode::OK {

@@ -130,9 +130,15 @@ fn a_part_that_is_no_beginning_of_the_file_is_thrown_away() {
     let mut case = Case::new([Answer::Good(FILE, TAG)]);
     std::fs::write(case.folder.path().join("file.part"), [b'X'; 99]).unwrap();
     // 416: the file has no such bytes
-    assert!(matches!(case.fetch(), Err(FetchError::Status { .. })));
     case.fetch().unwrap();
     case.assert_there_alone();
+    assert_eq!(case.upstream.asked(), [(Some("bytes=99-".to_owned()), None), (None, None)]);
+    assert_eq!(case.retries(), 0);
+    // a server that says so of the whole file, too, is not asked for ever
+    let mut case = Case::new([Answer::Status(416)]);
+    std::fs::write(case.folder.path().join("file.part"), [b'X'; 99]).unwrap();
+    assert!(matches!(case.fetch(), Err(FetchError::Status { .. })));
+    assert_eq!(case.upstream.asked().len(), 2);
     // a part that is whole needs no server
     let mut case = Case::new([Answer::Status(500)]);
     std::fs::write(case.folder.path().join("file.part"), FILE).unwrap();
