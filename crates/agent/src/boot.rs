@@ -153,6 +153,11 @@ pub fn secure_boot() -> bool {
     std::fs::read(path).is_ok_and(|bytes| bytes.get(4) == Some(&1))
 }
 
+/// What the kernel was started with.
+pub fn command_line() -> String {
+    std::fs::read_to_string("/proc/cmdline").unwrap_or_default()
+}
+
 pub fn is_uefi() -> bool {
     Path::new("/sys/firmware/efi").exists()
 }

@@ -1,7 +1,8 @@
 //! The system as it lies on an installer stick, checked against what was written there beside it.
 
-use crate::boot::{BootDisk, BootError};
+use crate::boot::{self, BootDisk, BootError};
 use crate::initrd::download::Download;
+use crate::initrd::enrol::root_hash;
 use crate::state::{IMAGE_FILE, JOIN_FILE, KEYS_FILE};
 use cairn_layout::esp::EspError;
 use cairn_layout::gpt::{GptError, Table};
@@ -21,6 +22,10 @@ pub enum StickError {
     Esp(#[from] EspError),
     #[error("the installer stick has no {0}; prepare it again")]
     Missing(&'static str),
+    #[error(
+        "the system on the installer stick is not the one that this machine was started with; prepare it again"
+    )]
+    OtherSystem,
     #[error("what the installer stick says of its system is damaged; prepare it again")]
     Damaged(#[from] serde_json::Error),
 }
@@ -60,12 +65,21 @@ impl System {
     /// From the stick that the machine was started from.
     ///
     /// # Errors
-    /// When it can't be read, or is no installer stick.
+    /// When it can't be read, is no installer stick, or holds another system than the one that runs.
     pub fn on_stick(stick: &BootDisk) -> Result<Self, StickError> {
-        let arch: Arch =
-            std::env::consts::ARCH.parse().map_err(|_| StickError::Missing("system for this machine"))?;
-        read(|| Ok(stick.open()?), stick.sector(), arch)
+        let system = read(|| Ok(stick.open()?), stick.sector(), own_arch()?)?;
+        system.that_runs(root_hash(&boot::command_line()))
     }
+
+    /// Its root is verified by what is written beside it on the stick, so that has to be what the machine was
+    /// started with.
+    fn that_runs(self, running: Option<&str>) -> Result<Self, StickError> {
+        if running == Some(self.root_hash.as_str()) { Ok(self) } else { Err(StickError::OtherSystem) }
+    }
+}
+
+fn own_arch() -> Result<Arch, StickError> {
+    std::env::consts::ARCH.parse().map_err(|_| StickError::Missing("system for this machine"))
 }
 
 fn read(
@@ -103,13 +117,16 @@ fn read(
 /// # Errors
 /// When it can't be written to; it should be taken out then.
 pub fn retire(stick: &BootDisk) -> Result<(), StickError> {
-    for file in [JOIN_FILE, KEYS_FILE, IMAGE_FILE] {
+    for file in retired(own_arch()?) {
         stick.remove(file)?;
     }
-    if let Ok(arch) = std::env::consts::ARCH.parse::<Arch>() {
-        stick.remove(arch.removable_loader())?;
-    }
     Ok(())
+}
+
+/// In the order in which it goes. A power cut in between must leave a stick that is not started any more: one
+/// without its keys but with a join key would ask again, as another machine with a key that was used.
+fn retired(arch: Arch) -> [&'static str; 4] {
+    [arch.removable_loader(), JOIN_FILE, KEYS_FILE, IMAGE_FILE]
 }
 
 #[cfg(test)]
@@ -179,9 +196,42 @@ mod tests {
         let bodies: [&[u8]; 4] = [&[1; 5000], &[2; 300_000], &[3; 70_000], &[4; 9000]];
         stick(&path, bodies);
         let system = read(|| open(&path), SECTOR, ARCH).unwrap();
+        let system = system.that_runs(Some(&"ab".repeat(32))).unwrap();
         assert_eq!(system.lengths, [300_000, 70_000, 9000]);
         let read = [system.boot_loader, system.uki, system.root, system.verity].map(|d| whole(d).unwrap());
         assert!(read == bodies.map(<[u8]>::to_vec));
+    }
+
+    #[test]
+    fn a_stick_with_another_system_than_the_one_that_runs_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stick");
+        stick(&path, [&[1; 5000], &[2; 300_000], &[3; 70_000], &[4; 9000]]);
+        for running in [None, Some(""), Some("ab"), Some(&*"ac".repeat(32))] {
+            let system = read(|| open(&path), SECTOR, ARCH).unwrap();
+            assert!(matches!(system.that_runs(running), Err(StickError::OtherSystem)), "{running:?}");
+        }
+    }
+
+    #[test]
+    fn a_stick_that_is_retired_by_half_is_not_started_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stick");
+        stick(&path, [&[1; 5000], &[2; 300_000], &[3; 70_000], &[4; 9000]]);
+        let disk = BootDisk::at(path);
+        disk.write(JOIN_FILE, b"{}").unwrap();
+        disk.write(KEYS_FILE, b"{}").unwrap();
+        let there = |file: &str| disk.read(file).unwrap().is_some();
+        let order = retired(ARCH);
+        assert!(order.iter().all(|file| there(file)));
+        for file in order {
+            disk.remove(file).unwrap();
+            assert!(!there(ARCH.removable_loader()), "{file} went before the boot loader");
+            assert!(there(KEYS_FILE) || !there(JOIN_FILE), "a join key without its keys is left");
+        }
+        assert!(!order.iter().any(|file| there(file)));
+        // what was interrupted is done again, and finds nothing
+        retire(&disk).unwrap();
     }
 
     #[test]

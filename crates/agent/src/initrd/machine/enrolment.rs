@@ -2,6 +2,7 @@
 
 use super::answer::refused;
 use super::{End, Machine, TAKE_OUT};
+use crate::boot;
 use crate::console::say;
 use crate::initrd::enrol::{self, Facts, root_hash};
 use crate::initrd::install;
@@ -47,7 +48,7 @@ impl Machine {
             Start::Locked { .. } => return Err("this machine is a node already".into()),
         };
         let inventory = self.inventory();
-        let command_line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+        let command_line = boot::command_line();
         let facts = Facts {
             keys,
             luks_uuid,
