@@ -55,6 +55,7 @@ async fn live() -> Result<()> {
     say(&format!("{} is running ({} of `{}`, {})", config.name, config.role, config.cluster, config.address));
 
     let node = Arc::new(Node::new(state, Arc::new(Shelf::new(Path::new("/var/lib"))), config));
+    node.find_own_disk(BootDisk::find);
     let serving = server::serve(listener, &identity, &callers, Arc::clone(&node));
     tokio::select! {
         result = serving => Ok(result?),
@@ -71,16 +72,19 @@ async fn look_after(node: &Arc<Node>) {
             tracing::error!("looking after this node failed");
         }
         // What was started works: a power cut from here on says nothing against this version.
-        if !blessed && node.is_sound() {
+        if !blessed
+            && node.is_sound()
+            && let Some(disk) = node.own_disk().cloned()
+        {
             blessed = true;
-            let _ = tokio::task::spawn_blocking(bless).await;
+            let _ = tokio::task::spawn_blocking(move || bless(&disk)).await;
         }
         tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }
 
-fn bless() {
-    if let Some(Err(error)) = BootDisk::find().map(|disk| disk.bless()) {
+fn bless(disk: &BootDisk) {
+    if let Err(error) = disk.bless() {
         say(&format!("this version can't be marked as good: {}", chain(&error)));
     }
 }

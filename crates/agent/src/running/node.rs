@@ -2,13 +2,14 @@
 
 use crate::LINGER;
 use crate::blink::Blink;
+use crate::boot::BootDisk;
 use crate::command::{self, CommandError};
 use crate::console::say;
 use crate::journal::Journal;
 use crate::running::shelf::Shelf;
 use crate::running::{etcd, k3s};
 use crate::state::NodeState;
-use crate::{boot, files, inventory, memory, version, vitals, volume};
+use crate::{files, inventory, memory, version, vitals, volume};
 use cairn_model::cluster::Role;
 use cairn_model::inventory::Inventory;
 use cairn_model::log::LogQuery;
@@ -21,7 +22,7 @@ use cairn_wire::server::{Handler, LogReceiver};
 use cairn_workflow::EventLog;
 use cairn_workflow::log::chain;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A disk that was plugged into a running node is seen within this time.
@@ -34,6 +35,8 @@ pub struct Node {
     journal: Journal,
     shelf: Arc<Shelf>,
     blink: Blink,
+    /// The disk that this node was started from, once it is found.
+    own_disk: OnceLock<BootDisk>,
     now: Mutex<Now>,
 }
 
@@ -60,7 +63,31 @@ impl Node {
             inventory: None,
             vitals: None,
         };
-        Self { state, journal: Journal::default(), blink: Blink::default(), shelf, now: Mutex::new(now) }
+        Self {
+            state,
+            journal: Journal::default(),
+            blink: Blink::default(),
+            shelf,
+            own_disk: OnceLock::new(),
+            now: Mutex::new(now),
+        }
+    }
+
+    /// Looks once for the disk that this node was started from, which may take without end: meanwhile the node
+    /// does all else.
+    pub fn find_own_disk(self: &Arc<Self>, find: impl FnOnce() -> Option<BootDisk> + Send + 'static) {
+        let node = Arc::clone(self);
+        std::thread::spawn(move || {
+            if let Some(disk) = find() {
+                let _ = node.own_disk.set(disk);
+                // was taken without it
+                node.now().inventory = None;
+            }
+        });
+    }
+
+    pub fn own_disk(&self) -> Option<&BootDisk> {
+        self.own_disk.get()
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -94,8 +121,7 @@ impl Node {
         {
             return inventory.clone();
         }
-        let own_disk = boot::BootDisk::find().map(|disk| disk.path);
-        let inventory = inventory::take(own_disk.as_deref());
+        let inventory = inventory::take(self.own_disk().map(|disk| disk.path.as_path()));
         self.now().inventory = Some((Instant::now(), inventory.clone()));
         inventory
     }

@@ -1,18 +1,9 @@
-//! A compute node gets what it wants: asked for over TLS, fetched over HTTP, both on real sockets.
+//! A compute node gets what it wants: asked for over TLS, fetched over HTTP.
 
-#![allow(clippy::unwrap_used)]
-
-use cairn_agent::running::node::Node;
+use crate::{config, describe, node, serve};
 use cairn_agent::running::shelf::Shelf;
-use cairn_agent::state::NodeState;
-use cairn_model::cluster::Role;
-use cairn_model::node_config::{K3s, K3sRole, NodeConfig};
 use cairn_netboot::{Files, Http, Story};
-use cairn_vault::PrivateKey;
-use cairn_wire::client::Client;
-use cairn_wire::message::{Artifact, Description, ImageFile, Request, Response};
-use cairn_wire::server;
-use cairn_wire::tls::{Callers, Expect, Identity};
+use cairn_wire::message::{Artifact, ImageFile, Request, Response};
 use sha2::{Digest as _, Sha256};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,20 +12,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
-fn config() -> NodeConfig {
-    NodeConfig {
-        cluster: "home".into(),
-        name: "compute-1".into(),
-        role: Role::Compute,
-        address: [10, 81, 3, 20].into(),
-        prefix_length: 24,
-        manager_address: [10, 81, 3, 1].into(),
-        etcd: Vec::new(),
-        etcd_founding: false,
-        k3s: Some(K3s { version: "v1.34.1+k3s1".into(), role: K3sRole::Server }),
-    }
-}
-
 /// The manager's file server, with this store.
 async fn serve_files(store: &Path) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -42,26 +19,6 @@ async fn serve_files(store: &Path) -> SocketAddr {
     let files = Files::new().with_sums("artifacts", store);
     tokio::spawn(Http { listener, files, story: Story::new() }.serve());
     address
-}
-
-async fn serve_node(var_lib: &Path, shelf: Arc<Shelf>) -> Client {
-    let key = PrivateKey::generate().unwrap();
-    let identity = Identity::self_signed(&key).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let node = Node::new(NodeState::on_volume(var_lib), shelf, config());
-    tokio::spawn(async move {
-        server::serve(listener, &identity, &Callers::Anyone, Arc::new(node)).await.unwrap();
-    });
-    let own = Identity::self_signed(&PrivateKey::generate().unwrap()).unwrap();
-    Client::connect(address, &own, &Expect::Key(key.fingerprint())).await.unwrap()
-}
-
-async fn describe(client: &mut Client) -> Description {
-    match client.ask(&Request::Describe).await.unwrap() {
-        Response::Description(description) => *description,
-        other => unreachable!("{other:?}"),
-    }
 }
 
 fn keep(store: &Path, content: &[u8]) -> (String, u64) {
@@ -75,7 +32,7 @@ async fn a_compute_node_fetches_k3s_when_it_is_told_where_it_is() {
     let (store, var_lib) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let files = serve_files(store.path()).await;
     let shelf = Arc::new(Shelf::new(var_lib.path()));
-    let mut client = serve_node(var_lib.path(), Arc::clone(&shelf)).await;
+    let mut client = serve(node(var_lib.path(), Arc::clone(&shelf))).await;
 
     let wants = describe(&mut client).await.wants;
     let names: Vec<&str> = wants.iter().map(|wanted| wanted.name.as_str()).collect();
