@@ -1,6 +1,6 @@
 //! The scan on a real wire, in network namespaces of its own. Needs root and iproute2.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // in helpers of tests, where Clippy does not see the test
+#![cfg(test)]
 
 #[path = "../../netboot/tests/common/mod.rs"]
 #[allow(dead_code)] // made for the tests of network boot

@@ -1,7 +1,7 @@
 //! Whether cryptsetup takes the recovery key as a program gives it and as a person types it.
 
 #![cfg(feature = "file")]
-#![allow(clippy::unwrap_used)]
+#![cfg(test)]
 
 use std::io::Write as _;
 use std::path::Path;
