@@ -40,9 +40,9 @@ function beginConsole(view) {
     source?.close();
     if (view.open) read();
   });
-  read();
 }
 
+// by the first opening, whose event then comes to what is begun here
 document.addEventListener("toggle", (event) => {
   const view = event.target;
   if (view.open && view.dataset.console !== undefined && view.dataset.begun === undefined) {

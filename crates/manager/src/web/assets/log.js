@@ -48,13 +48,12 @@ async function begin(view) {
       source?.close();
     }
   });
-  if (view.open) follow();
   const answer = await fetch(`/api/v1/nodes/${node}/units`);
   if (!answer.ok) return;
   for (const unit of (await answer.json()).units) select.add(new Option(unit, unit));
 }
 
-// by the first opening: who only looks at the page asks the node nothing
+// by the first opening, whose event then comes to what is begun here: who only looks at the page asks the node nothing
 document.addEventListener("toggle", (event) => {
   const view = event.target;
   if (view.open && view.dataset.log !== undefined && view.dataset.begun === undefined) {
