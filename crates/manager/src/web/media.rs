@@ -70,7 +70,7 @@ fn form(free: &[Choice<'_>], disks: &[DiskStatus]) -> Markup {
                 section aria-labelledby="write" {
                     h3 #write { "Write it here" }
                     @if disks.is_empty() { p.quiet { "No disk was found on the manager's machine that may be written to. Plug in a card or a stick." } }
-                    @for (number, disk) in disks.iter().enumerate() { (target(number, disk)) }
+                    @for disk in disks { (target(disk)) }
                     @if disks.iter().any(|disk| disk.refused.is_none()) {
                         (ui::tick("medium-erase", "erase", "true", &html! { "Everything on the chosen disk is lost" }))
                         button.danger type="submit" formaction="/media/write" { "Erase it and write" }
@@ -82,8 +82,8 @@ fn form(free: &[Choice<'_>], disks: &[DiskStatus]) -> Markup {
 }
 
 /// A disk that is not offered says why.
-fn target(number: usize, disk: &DiskStatus) -> Markup {
-    let id = format!("target-{number}");
+fn target(disk: &DiskStatus) -> Markup {
+    let id = format!("target-{}", ui::part(&disk.id));
     html! {
         label.disk for=(id) {
             input id=(id) type="radio" name="disk" value=(disk.id) disabled[disk.refused.is_some()];

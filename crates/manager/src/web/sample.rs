@@ -413,8 +413,9 @@ pub fn media() -> MediaView {
 #[cfg(test)]
 pub fn hostile_media() -> MediaView {
     let mut view = media();
-    for disk in &mut view.disks {
-        (disk.id, disk.product, disk.refused) = (HOSTILE.into(), HOSTILE.into(), Some(HOSTILE.into()));
+    for (number, disk) in view.disks.iter_mut().enumerate() {
+        (disk.id, disk.product) = (format!("{HOSTILE} {number}"), HOSTILE.into());
+        disk.refused = Some(HOSTILE.into());
     }
     view
 }
@@ -487,7 +488,9 @@ pub fn hostile() -> Status {
 fn hostile_inventory(inventory: &mut Inventory) {
     let text = || HOSTILE.to_owned();
     (inventory.cpu.model, inventory.architecture) = (text(), text());
-    for disk in &mut inventory.disks {
-        (disk.id, disk.model, disk.content) = (text(), text(), DiskContent::Holds(text()));
+    for (number, disk) in inventory.disks.iter_mut().enumerate() {
+        // two disks of a machine never have one id
+        (disk.id, disk.model) = (format!("{HOSTILE} {number}"), text());
+        disk.content = DiskContent::Holds(text());
     }
 }

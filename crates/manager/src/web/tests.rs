@@ -1,8 +1,11 @@
+use super::media::MediaView;
 use super::sample::{self, HOSTILE};
 use super::shell::{Page, Place};
 use super::*;
 use crate::api::Status;
+use cairn_host::serial::Adapter;
 use cairn_model::inventory::DiskContent;
+use std::collections::BTreeMap;
 
 /// The live part of every page.
 fn all(status: &Status) -> Vec<(&'static str, String)> {
@@ -71,6 +74,55 @@ fn every_id_stands_once_on_a_page_and_every_label_has_its_field() {
             }
         }
     }
+}
+
+/// What each id of such an element stands for.
+fn stands_for(page: &str, tag: &str, attribute: &str) -> BTreeMap<String, String> {
+    let value = |tag: &str, name: &str| {
+        let (_, rest) = tag.split_once(&format!(" {name}=\""))?;
+        Some(rest.split('"').next()?.to_owned())
+    };
+    let begin = format!("<{tag} ");
+    let tags = page.split(&begin).skip(1).filter_map(|rest| rest.split('>').next());
+    tags.map(|tag| format!(" {tag}"))
+        .filter_map(|tag| Some((value(&tag, "id")?, value(&tag, attribute)?)))
+        .collect()
+}
+
+#[test]
+fn what_the_owner_chose_stays_the_same_thing_when_another_comes_or_goes() {
+    let (mut status, mut media, mut adapters) = (sample::evening(0), sample::media(), sample::adapters());
+    adapters.iter_mut().for_each(|adapter| adapter.problem = None);
+    let look = |status: &Status, media: &MediaView, adapters: &[Adapter]| {
+        let mut all = stands_for(&discover::content(status, &sample::wire()).into_string(), "input", "value");
+        all.extend(stands_for(&media::content(status, media).into_string(), "input", "value"));
+        let network = network::content(status, &sample::wire(), adapters).into_string();
+        all.extend(stands_for(&network, "details", "data-console"));
+        all
+    };
+    let before = look(&status, &media, &adapters);
+    let disks = status.machines.iter_mut().filter_map(|machine| machine.inventory.as_mut());
+    disks.for_each(|inventory| drop(inventory.disks.remove(0)));
+    media.disks.remove(0);
+    adapters.remove(0);
+    let after = look(&status, &media, &adapters);
+    assert!(after.len() < before.len() && after.len() > 3, "{after:?}");
+    assert!(after.iter().all(|(id, thing)| before.get(id) == Some(thing)), "{before:?} {after:?}");
+}
+
+#[test]
+fn another_code_takes_the_tick_back() {
+    let mut status = sample::evening(0);
+    let ticks = |status: &Status| {
+        let page = discover::content(status, &sample::wire()).into_string();
+        let all = stands_for(&page, "input", "value").into_iter();
+        all.filter(|(id, _)| id.starts_with("tick-")).collect::<BTreeMap<_, _>>()
+    };
+    let before = ticks(&status);
+    status.machines[0].code = Some("000-000".into());
+    let after = ticks(&status);
+    assert_eq!((before.len(), after.len()), (2, 2));
+    assert_eq!(after.keys().filter(|id| before.contains_key(*id)).count(), 1);
 }
 
 #[test]

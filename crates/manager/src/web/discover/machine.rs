@@ -27,7 +27,8 @@ pub fn waiting(machine: &MachineStatus, places: &[String]) -> Markup {
                         span.quiet { "Code on its screen" }
                         output.code aria-label={ "Code " (code) } { (code) }
                         input type="hidden" name={ "code." (id) } value=(code);
-                        (ui::tick(&format!("tick-{}", machine.short_id), "machine", id, &html! { "The same code stands there" }))
+                        // another code wants another look
+                        (ui::tick(&format!("tick-{}-{code}", machine.short_id), "machine", id, &html! { "The same code stands there" }))
                     }
                 }
                 div {
@@ -104,8 +105,8 @@ fn disks(machine: &MachineStatus, inventory: &Inventory) -> Markup {
         fieldset.disks {
             legend { "Install on" }
             @if inventory.disks.is_empty() { p.quiet { "It has no disk." } }
-            @for (number, disk) in inventory.disks.iter().enumerate() {
-                @let own = format!("disk-{}-{number}", machine.short_id);
+            @for disk in &inventory.disks {
+                @let own = format!("disk-{}-{}", machine.short_id, ui::part(&disk.id));
                 label.disk for=(own) {
                     input id=(own) type="radio" name={ "disk." (id) } value=(disk.id)
                         checked[only && fits(disk)] disabled[disk.started_from];

@@ -1,6 +1,6 @@
 //! The consoles of nodes without a screen, by the serial adapters of the manager's machine.
 
-use crate::web::ui::{Tone, state};
+use crate::web::ui::{self, Tone, state};
 use cairn_host::serial::Adapter;
 use maud::{Markup, html};
 
@@ -13,13 +13,13 @@ pub fn consoles(adapters: &[Adapter]) -> Markup {
             @if adapters.is_empty() {
                 p.quiet { "For a node without a screen: plug a USB serial adapter into the manager's machine, and its wires into the node's console." }
             }
-            @for (number, adapter) in adapters.iter().enumerate() { (console(number, adapter)) }
+            @for adapter in adapters { (console(adapter)) }
         }
     }
 }
 
-fn console(number: usize, adapter: &Adapter) -> Markup {
-    let id = format!("console-{number}");
+fn console(adapter: &Adapter) -> Markup {
+    let id = format!("console-{}", ui::part(&adapter.name));
     html! {
         @if let Some(problem) = &adapter.problem {
             p id=(id) { strong { (adapter.name) } " " (state(Tone::Failed, "can't be opened")) " " (problem) }
