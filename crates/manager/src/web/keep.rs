@@ -89,7 +89,7 @@ async fn show(shared: &Shared, status: StatusCode, error: Option<&str>) -> Respo
     }
 }
 
-fn content(entry: &Entry, first: bool, error: Option<&str>) -> Markup {
+pub fn content(entry: &Entry, first: bool, error: Option<&str>) -> Markup {
     html! {
         h1 { "Keep your cluster file" }
         (refused(error))

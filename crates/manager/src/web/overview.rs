@@ -146,14 +146,20 @@ fn action(action: &ActionStatus, status: &Status) -> Markup {
     let link = |path: &str, words: &str| {
         html! { a.action href=(path) { strong { (action.title) } span { (words) } } }
     };
-    let ask = |question: &str, path: &str| {
-        html! { div.action { (ui::confirm(&format!("do-{}", action.id), &action.title, question, &action.title, path)) } }
+    let ask = |purpose: &str, question: &str, path: &str| {
+        ui::confirm_tile(&format!("do-{}", action.id), &action.title, purpose, question, path)
     };
     match action.id.as_str() {
-        "shut-down" => ask("All nodes are powered off: applications first, etcd last.", "/shutdown"),
-        "start" => {
-            ask("Switch the machines on. They are unlocked as they come, and checked.", "/start-cluster")
-        }
+        "shut-down" => ask(
+            "All nodes go off in their order.",
+            "Applications stop first, etcd last. Somebody has to press the machines' buttons to bring them back.",
+            "/shutdown",
+        ),
+        "start" => ask(
+            "Nodes are unlocked as they come, and checked.",
+            "Switch the machines on, then begin: etcd comes first.",
+            "/start-cluster",
+        ),
         "remove-node" => link("/cluster", "Choose the node; its page has the button."),
         _ => link(
             "/discover",

@@ -2,8 +2,8 @@
 
 use super::shell::{self, Page, Place};
 use super::visitor::Visitor;
-use super::{assets, cluster, discover, media, network, node, overview, sample};
-use crate::api::Status;
+use super::{assets, cluster, discover, keep, media, network, node, overview, sample, start};
+use crate::api::{OpenState, Status};
 use axum::Router;
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
@@ -92,6 +92,14 @@ async fn page(headers: HeaderMap, place: Option<Path<String>>) -> Response {
             (Place::Network, "Network", network::content(status, &sample::wire(), &sample::adapters()))
         }
         ("login", _) => return super::login::page("home", StatusCode::OK, None),
+        ("start", _) => {
+            let content = start::content(&OpenState::default(), &start::Asks::default(), None);
+            return shell::narrow(StatusCode::OK, "Start", &content);
+        }
+        ("keep", _) => {
+            let content = sample::entry().map(|entry| keep::content(&entry, true, None));
+            return shell::narrow(StatusCode::OK, "Keep the cluster file", &content.unwrap_or_default());
+        }
         (name, Some(found)) => (Place::Cluster, name, node::content(found, &sample::events())),
         _ => {
             let words = "There is no such page among the samples.".to_owned();

@@ -18,6 +18,7 @@ use cairn_model::inventory::{Cpu, Disk, DiskContent, Firmware, Inventory, Produc
 use cairn_model::phase::{Condition, Phase};
 use cairn_model::vitals::{Service, ServiceState, Space, Vitals};
 use cairn_netboot::Stage;
+use cairn_vault::file::{ClusterFile, Entry, Passphrase};
 use cairn_workflow as workflow;
 use cairn_workflow::{Plan, Row, RowState, Step, What};
 use std::net::Ipv4Addr;
@@ -418,6 +419,13 @@ pub fn hostile_media() -> MediaView {
         disk.refused = Some(HOSTILE.into());
     }
     view
+}
+
+/// Of a new cluster.
+pub fn entry() -> Option<Entry> {
+    let passphrase = Passphrase::new("brisk otter lantern quarry velvet maple signal").ok()?;
+    let file = ClusterFile::new("home".parse().ok()?, 3, 1, 0).ok()?;
+    Some(Entry::new(file.seal(&passphrase).ok()?, &passphrase))
 }
 
 /// What the jobs told, of which one failed.

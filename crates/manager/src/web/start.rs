@@ -73,12 +73,13 @@ fn page(front: &Front, status: StatusCode, error: Option<&str>) -> Response {
 }
 
 /// What takes the token.
-struct Asks {
+#[derive(Default)]
+pub struct Asks {
     to_open: bool,
     to_begin: bool,
 }
 
-fn content(state: &OpenState, asks: &Asks, error: Option<&str>) -> Markup {
+pub fn content(state: &OpenState, asks: &Asks, error: Option<&str>) -> Markup {
     html! {
         @if let (Some(name), Some(generation)) = (&state.cluster, state.generation) {
             h1 { "Open " (name) }

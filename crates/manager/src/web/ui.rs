@@ -10,7 +10,7 @@ mod mark;
 mod notice;
 mod steps;
 
-pub use confirm::confirm;
+pub use confirm::{confirm, confirm_tile};
 pub use copy::copy_button;
 pub use field::{Choice, password, pasted, select, tick};
 pub use icon::{Icon, icon};

@@ -31,8 +31,9 @@ pub fn section(report: &NetworkReport) -> Markup {
 fn result(scan: &ScanReport) -> Markup {
     let ScanReport { interface, networks, machines, dhcp_servers: _, troubles, unix_seconds } = scan;
     html! {
-        p { (words::count(machines.len(), "machine")) " answered on " (interface) " ("
-            @for (number, network) in networks.iter().enumerate() { @if number > 0 { ", " } (network) } "), " (words::time(*unix_seconds)) }
+        p { "On " (interface) " ("
+            @for (number, network) in networks.iter().enumerate() { @if number > 0 { ", " } (network) }
+            ") " (words::count(machines.len(), "machine")) " answered, " (words::time(*unix_seconds)) }
         @for trouble in troubles { (notice(Tone::Attention, trouble)) }
         ul.rows { @for machine in machines { li { (found(machine)) } } }
     }
