@@ -1,7 +1,6 @@
 //! `cairn shutdown` and `cairn start`: the whole cluster, step by step.
 
 use crate::client::{Client, Connection};
-use crate::exit;
 use anyhow::{Context, Result, bail};
 use cairn_manager::api::{JobStatus, PowerResponse, Status};
 use cairn_workflow::RowState;
@@ -81,17 +80,25 @@ fn begin(client: &Client, verb: &str, detach: bool) -> Result<ExitCode> {
     let mut told = BTreeMap::new();
     loop {
         let status: Status = client.get("status")?;
-        if let Some(job) = status.power.filter(|job| job.job == begun.plan.job) {
-            tell(&job, &mut told);
-            if job.rows.iter().any(|row| row.state == RowState::Failed) {
-                return Ok(exit::not_well());
-            }
-            if job.rows.iter().all(|row| row.state == RowState::Done) {
-                return Ok(ExitCode::SUCCESS);
-            }
+        let Some(job) = status.power else {
+            bail!("the manager was restarted meanwhile and does not know how far it was; ask again");
+        };
+        if is_through(&job, &begun.plan.job, &mut told)? {
+            return Ok(ExitCode::SUCCESS);
         }
         std::thread::sleep(AGAIN);
     }
+}
+
+fn is_through(job: &JobStatus, asked: &str, told: &mut BTreeMap<String, RowState>) -> Result<bool> {
+    if job.job != asked {
+        bail!("the cluster was told to {} meanwhile", job.job);
+    }
+    tell(job, told);
+    if let Some(failed) = job.rows.iter().find(|row| row.state == RowState::Failed) {
+        bail!("{}: {}", failed.title, failed.note.as_deref().unwrap_or("it failed"));
+    }
+    Ok(job.rows.iter().all(|row| row.state == RowState::Done))
 }
 
 /// One line for each step whose state is new.
@@ -100,12 +107,42 @@ fn tell(job: &JobStatus, told: &mut BTreeMap<String, RowState>) {
         if told.insert(row.id.clone(), row.state) == Some(row.state) {
             continue;
         }
-        match (row.state, &row.note) {
-            (RowState::Waiting | RowState::Running, _) => {}
-            (RowState::Done, _) => println!("✓ {}", row.title),
-            (RowState::Failed, note) => {
-                println!("✗ {}: {}", row.title, note.as_deref().unwrap_or("it failed"));
-            }
+        match row.state {
+            // standard error says why it failed
+            RowState::Waiting | RowState::Running | RowState::Failed => {}
+            RowState::Done => println!("✓ {}", row.title),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn_workflow::Row;
+
+    fn job(states: &[RowState]) -> JobStatus {
+        let row = |(number, state): (usize, &RowState)| Row {
+            id: number.to_string(),
+            title: format!("Power off n{number}"),
+            state: *state,
+            progress: None,
+            note: (*state == RowState::Failed).then(|| "it is still on".to_owned()),
+        };
+        let rows = states.iter().enumerate().map(row).collect();
+        JobStatus { job: "shut down".into(), rows, seconds_left: None }
+    }
+
+    #[test]
+    fn a_failed_step_or_another_job_in_its_place_is_an_error_in_words() {
+        use RowState::{Done, Failed, Running};
+        let ask = |job: &JobStatus, asked: &str| {
+            is_through(job, asked, &mut BTreeMap::new()).map_err(|error| error.to_string())
+        };
+        assert_eq!(ask(&job(&[Done, Running]), "shut down"), Ok(false));
+        assert_eq!(ask(&job(&[Done, Done]), "shut down"), Ok(true));
+        let failed = ask(&job(&[Done, Failed]), "shut down");
+        assert_eq!(failed, Err("Power off n1: it is still on".to_owned()));
+        let other = ask(&job(&[Done]), "start");
+        assert_eq!(other, Err("the cluster was told to shut down meanwhile".to_owned()));
     }
 }

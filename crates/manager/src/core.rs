@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub struct Core {
@@ -37,6 +38,8 @@ pub struct Core {
     registry: Mutex<Registry>,
     pub etcd: Mutex<EtcdView>,
     pub network: Mutex<NetworkView>,
+    /// Held while a shutdown or start is planned; the task of the last one.
+    pub power: tokio::sync::Mutex<Option<JoinHandle<()>>>,
     /// What machines asked on the wire, were told and fetched.
     pub story: Arc<Story>,
     /// Held while a medium is written to a disk of this machine.
@@ -77,6 +80,7 @@ impl Core {
             registry: Mutex::default(),
             etcd: Mutex::default(),
             network: Mutex::new(network),
+            power: tokio::sync::Mutex::default(),
             story: Story::new(),
             writing: Arc::default(),
             reminded: AtomicBool::new(false),

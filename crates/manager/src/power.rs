@@ -11,12 +11,15 @@ use cairn_wire::message::Request;
 use cairn_workflow::{Plan, Step, What};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// The subject of these jobs.
 pub const SUBJECT: &str = "cluster/power";
 /// Services end within 90 s or are ended (systemd's DefaultTimeoutStopSec), twice over.
 const OFF_WITHIN: Duration = Duration::from_secs(240);
+/// The name of the job that nothing else may cross; a start may take for ever, and gives way.
+pub const SHUT_DOWN: &str = "shut down";
 const HEALTHY: &str = "healthy";
 
 /// What runs on others goes first: applications, then backups, then etcd, on which all depend.
@@ -43,7 +46,7 @@ pub fn off_order(status: &Status) -> Vec<Vec<Name>> {
 pub fn shutdown_plan(order: &[Vec<Name>]) -> Plan {
     let steps =
         order.iter().flatten().map(|name| Step::new(&step(name.as_str()), &format!("Power off {name}")));
-    Plan::new("shut down", SUBJECT, steps.collect())
+    Plan::new(SHUT_DOWN, SUBJECT, steps.collect())
 }
 
 pub fn start_plan(status: &Status) -> Plan {
@@ -57,10 +60,26 @@ pub fn start_plan(status: &Status) -> Plan {
     Plan::new("start", SUBJECT, steps)
 }
 
-/// Carries a shutdown out. A node that does not go off fails its step and ends the job, so that etcd is not
+/// Begins a planned job in the place of the last one, whose end is awaited so that it reports nothing into
+/// the new one.
+pub async fn begin(
+    core: &Core,
+    last: &mut Option<JoinHandle<()>>,
+    plan: Plan,
+    job: impl Future<Output = ()> + Send + 'static,
+) {
+    if let Some(last) = last.take() {
+        last.abort();
+        // cancelled, or through already
+        let _ = last.await;
+    }
+    core.jobs.plan(plan);
+    *last = Some(tokio::spawn(job));
+}
+
+/// Carries a planned shutdown out. A node that does not go off fails its step and ends the job, so that etcd is not
 /// taken from under what still runs.
 pub async fn shut_down(core: Arc<Core>, order: Vec<Vec<Name>>) {
-    core.jobs.plan(shutdown_plan(&order));
     for names in order {
         for name in &names {
             core.jobs.started(SUBJECT, &step(name.as_str()));
@@ -85,17 +104,17 @@ fn fail(core: &Core, name: &Name, error: String) {
     core.jobs.report(SUBJECT, What::Failed { step: step(name.as_str()), error });
 }
 
+/// Its agent is silent. That stops after etcd and k3s, by its unit; file systems are still being unmounted.
 async fn gone(core: &Core, name: &Name) -> bool {
     let off =
         |status: &Arc<Status>| status.nodes.iter().any(|node| node.name == name.as_str() && !is_on(node));
     timeout(OFF_WITHIN, core.shown().wait_for(off)).await.is_ok()
 }
 
-/// Follows a start until all is well. The manager unlocks by itself what it finds locked; who switches the
+/// Follows a planned start until all is well. The manager unlocks by itself what it finds locked; who switches the
 /// machines on may take as long as it takes.
 pub async fn start(core: Arc<Core>, plan: Plan) {
-    let mut waiting: Vec<String> = plan.steps.iter().map(|step| step.id.clone()).collect();
-    core.jobs.plan(plan);
+    let mut waiting: Vec<String> = plan.steps.into_iter().map(|step| step.id).collect();
     for id in &waiting {
         core.jobs.started(SUBJECT, id);
     }
@@ -128,6 +147,7 @@ fn is_done(status: &Status, id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulation::{Lab, new_file};
     use crate::web::sample;
 
     fn titles(plan: &Plan) -> Vec<&str> {
@@ -160,6 +180,25 @@ mod tests {
         let expected: Vec<String> = nodes.iter().map(|name| format!("Unlock and start {name}")).collect();
         assert_eq!(titles(&on)[..4], expected);
         assert_eq!(titles(&on).len(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_job_takes_the_place_of_a_start_that_never_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        new_file(folder.path());
+        let lab = Lab::start(folder.path(), "work");
+        let core = &lab.core;
+        let plan = || Plan::new("start", SUBJECT, vec![Step::new(HEALTHY, "Check")]);
+        let mut last = core.power.lock().await;
+        begin(core, &mut last, plan(), start(Arc::clone(core), plan())).await;
+        // it is shown at once, whether or not its task ran already
+        assert_eq!(core.status().power.unwrap().job, "start");
+        let first = last.as_ref().unwrap().abort_handle();
+        let plan = shutdown_plan(&[vec!["etcd-1".parse().unwrap()]]);
+        begin(core, &mut last, plan, std::future::pending()).await;
+        assert!(first.is_finished());
+        let power = core.status().power.unwrap();
+        assert_eq!((power.job.as_str(), power.rows.len()), (SHUT_DOWN, 1));
     }
 
     #[test]

@@ -1,18 +1,20 @@
 //! "What do you want to do?": each action is offered only when it makes sense now, and otherwise says why not.
 
 use crate::api::{ActionStatus, NodeStatus, Status};
-use crate::power::is_on;
+use crate::power::{SHUT_DOWN, is_on};
 use cairn_model::cluster::Role;
 use cairn_model::phase::Phase;
 use cairn_workflow::RowState;
 
-/// Why nothing new is begun while something goes on.
+/// Why nothing new is begun while the cluster goes down. A start stands in no way: it only waits for what the
+/// nodes do, and may wait for one that never comes.
 fn busy(status: &Status) -> Option<String> {
     let power = status.power.as_ref().filter(|job| {
-        job.rows.iter().any(|row| row.state != RowState::Done)
+        job.job == SHUT_DOWN
+            && job.rows.iter().any(|row| row.state != RowState::Done)
             && !job.rows.iter().any(|row| row.state == RowState::Failed)
     });
-    power.map(|job| format!("the cluster is being told to {}; wait until that is through", job.job))
+    power.map(|_| "the cluster is being shut down; wait until that is through".to_owned())
 }
 
 pub fn actions(status: &Status) -> Vec<ActionStatus> {
@@ -62,12 +64,17 @@ pub fn keeps(node: &NodeStatus, etcd_formed: bool) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::JobStatus;
     use crate::web::sample;
+    use cairn_workflow::Row;
 
     fn offered(nodes: Vec<NodeStatus>) -> String {
-        let status = Status { nodes, ..Status::default() };
+        offered_in(&Status { nodes, ..Status::default() })
+    }
+
+    fn offered_in(status: &Status) -> String {
         let ids: Vec<String> =
-            actions(&status).into_iter().filter(|it| it.refused.is_none()).map(|it| it.id).collect();
+            actions(status).into_iter().filter(|it| it.refused.is_none()).map(|it| it.id).collect();
         ids.join(" ")
     }
 
@@ -89,6 +96,22 @@ mod tests {
             "shut-down start add-node remove-node"
         );
         assert_eq!(offered(vec![node("etcd-1", Phase::Unreachable)]), "start add-node remove-node");
+    }
+
+    #[test]
+    fn a_shutdown_is_waited_for_and_a_start_is_not() {
+        let during = |job: &str, state: RowState| {
+            let row =
+                Row { id: "node/etcd-2".into(), title: String::new(), state, progress: None, note: None };
+            let power = Some(JobStatus { job: job.into(), rows: vec![row], seconds_left: None });
+            let nodes = vec![node("etcd-1", Phase::Running), node("etcd-2", Phase::Locked)];
+            offered_in(&Status { nodes, power, ..Status::default() })
+        };
+        let all = "shut-down start add-node remove-node";
+        assert_eq!(during("start", RowState::Running), all);
+        assert_eq!(during(SHUT_DOWN, RowState::Running), "add-node");
+        assert_eq!(during(SHUT_DOWN, RowState::Failed), all);
+        assert_eq!(during(SHUT_DOWN, RowState::Done), all);
     }
 
     #[test]

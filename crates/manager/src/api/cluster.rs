@@ -34,10 +34,13 @@ pub async fn shut_down(
     _: Session,
     State(shared): State<Shared>,
 ) -> Result<(StatusCode, Json<PowerResponse>), Problem> {
+    let core = &shared.core;
+    // two requests at once don't both find that nothing goes on
+    let mut last = core.power.lock().await;
     offered(&shared, "shut-down")?;
-    let order = power::off_order(&shared.core.status());
+    let order = power::off_order(&core.status());
     let plan = power::shutdown_plan(&order);
-    tokio::spawn(power::shut_down(Arc::clone(&shared.core), order));
+    power::begin(core, &mut last, plan.clone(), power::shut_down(Arc::clone(core), order)).await;
     Ok((StatusCode::ACCEPTED, Json(PowerResponse { subject: plan.subject.clone(), plan })))
 }
 
@@ -45,9 +48,11 @@ pub async fn start(
     _: Session,
     State(shared): State<Shared>,
 ) -> Result<(StatusCode, Json<PowerResponse>), Problem> {
+    let core = &shared.core;
+    let mut last = core.power.lock().await;
     offered(&shared, "start")?;
-    let plan = power::start_plan(&shared.core.status());
-    tokio::spawn(power::start(Arc::clone(&shared.core), plan.clone()));
+    let plan = power::start_plan(&core.status());
+    power::begin(core, &mut last, plan.clone(), power::start(Arc::clone(core), plan.clone())).await;
     Ok((StatusCode::ACCEPTED, Json(PowerResponse { subject: plan.subject.clone(), plan })))
 }
 
