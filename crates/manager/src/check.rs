@@ -1,6 +1,7 @@
 //! Checking the connection to every node of the file: what was tried, what came back, and what to do.
 
 use crate::api::{CheckResult, CheckStatus, NodeStatus, Status};
+use crate::power::is_on;
 use cairn_model::phase::{ConditionKind, Phase};
 use cairn_model::vitals::ServiceState;
 
@@ -22,7 +23,7 @@ pub fn checks(status: &Status) -> Vec<CheckStatus> {
         let (result, found) = reached(node);
         let advice = "see that it is switched on and plugged into the same network as this manager, and read its console";
         all.push(check("reached, and proved to be this node", result, found, advice));
-        if node.phase == Phase::Unreachable {
+        if !is_on(node) {
             // nothing else can be known
             continue;
         }
@@ -78,7 +79,7 @@ pub fn checks(status: &Status) -> Vec<CheckStatus> {
 fn reached(node: &NodeStatus) -> (CheckResult, String) {
     match node.phase {
         Phase::Running => (CheckResult::Good, format!("running at {}", node.address)),
-        Phase::Unreachable => {
+        Phase::Absent | Phase::Unreachable => {
             (CheckResult::Failed, format!("no answer, at {} and wherever it was heard", node.address))
         }
         phase => (CheckResult::Waiting, phase.to_string()),
@@ -89,14 +90,21 @@ fn lock(node: &NodeStatus) -> CheckResult {
     match (node.encrypted, node.unlocked) {
         (true, true) => CheckResult::Good,
         (true, false) => CheckResult::Waiting,
+        (false, _) if is_made(node) => CheckResult::Waiting,
         (false, _) => CheckResult::Failed,
     }
+}
+
+/// Its data partition is only just being made.
+fn is_made(node: &NodeStatus) -> bool {
+    matches!(node.phase, Phase::Installing | Phase::Restarting)
 }
 
 fn lock_words(node: &NodeStatus) -> String {
     match (node.encrypted, node.unlocked) {
         (true, true) => "LUKS2, unlocked",
         (true, false) => "LUKS2, locked",
+        (false, _) if is_made(node) => "being installed",
         (false, _) => "no encrypted data partition",
     }
     .to_owned()
@@ -166,6 +174,23 @@ mod tests {
             ]
         );
         assert!(checks(&status).iter().all(|it| it.advice.is_some() == (it.result != CheckResult::Good)));
+    }
+
+    #[test]
+    fn a_node_that_was_never_seen_or_is_being_installed_lacks_no_encryption() {
+        let absent = NodeStatus { enrolled: true, ..node("etcd-1", Phase::Absent, false) };
+        let made = NodeStatus { encrypted: false, ..node("etcd-2", Phase::Installing, false) };
+        let blank = NodeStatus { encrypted: false, ..node("etcd-3", Phase::Running, false) };
+        let status = Status { nodes: vec![absent, made, blank], ..Status::default() };
+        assert_eq!(
+            bad(&status),
+            [
+                ("etcd-1: reached, and proved to be this node".to_owned(), CheckResult::Failed),
+                ("etcd-2: reached, and proved to be this node".to_owned(), CheckResult::Waiting),
+                ("etcd-2: encrypted and unlocked".to_owned(), CheckResult::Waiting),
+                ("etcd-3: encrypted and unlocked".to_owned(), CheckResult::Failed),
+            ]
+        );
     }
 
     #[test]
