@@ -49,7 +49,7 @@ pub enum ApproveError {
     Store(String),
 }
 
-/// Whether a machine may take the node's place.
+/// Whether a machine may take the node's place: nobody has it, and it was promised to nobody who is here.
 pub fn place<'a>(
     cluster: &'a Cluster,
     journal: &Journal,
@@ -62,12 +62,11 @@ pub fn place<'a>(
     let abandoned = |holder: &Fingerprint| {
         journal.approvals.get(holder).is_some_and(|a| a.node == *name && !a.installed) && !is_reached(holder)
     };
-    match &node.enrolled {
-        Some(holder) if holder.boot != *machine && !abandoned(&holder.boot) => {
-            Err(ApproveError::PlaceTaken(name.clone()))
-        }
-        _ => Ok(node),
-    }
+    let holds = |holder: &Fingerprint| holder != machine && !abandoned(holder);
+    let promised = |other: &Fingerprint| other != machine && is_reached(other);
+    let taken = node.enrolled.as_ref().is_some_and(|holder| holds(&holder.boot))
+        || journal.approval_of(name).is_some_and(|(other, _)| promised(other));
+    if taken { Err(ApproveError::PlaceTaken(name.clone())) } else { Ok(node) }
 }
 
 /// The disk to install on. A disk that is not blank needs the owner's word for this very disk.
@@ -172,6 +171,12 @@ mod tests {
             Err(ApproveError::PlaceTaken(node.clone()))
         );
         journal.approvals.insert(key(1), Approval::new(node.clone(), Way::Medium, None));
+        assert!(place(&cluster(), &journal, &node, &key(1), |_| true).is_ok());
+        assert_eq!(
+            place(&cluster(), &journal, &node, &key(2), |_| true),
+            Err(ApproveError::PlaceTaken(node.clone()))
+        );
+        assert!(place(&cluster(), &journal, &node, &key(2), |_| false).is_ok());
         assert!(place(&taken, &journal, &node, &key(2), |_| true).is_err());
         assert!(place(&taken, &journal, &node, &key(2), |_| false).is_ok());
         let stranger = "etcd-77".parse().unwrap();

@@ -257,6 +257,26 @@ async fn an_approval_makes_the_place_that_is_missing_and_never_one_of_etcd() {
     assert_eq!((taken.name.as_str(), taken.role), ("compute-7", Role::Compute));
 }
 
+#[tokio::test]
+async fn of_two_approvals_at_once_for_one_place_one_stands_and_the_other_says_why_not() {
+    let (_folder, lab, _agent, _power, _) = with_a_blank_machine().await;
+    let other = Agent::blank(None);
+    let _on = other.power_on(&lab).await;
+    let both = |status: &crate::api::Status| status.machines.iter().all(|it| it.code.is_some());
+    let two = |status: &crate::api::Status| status.machines.len() == 2 && both(status);
+    let machines = lab.until("both show a code", two).await.machines;
+    let approve = async |number: usize| {
+        let machine = &machines[number];
+        lab.approve(&machine.id, machine.code.as_ref().unwrap(), "compute-7").await
+    };
+    let answers: [_; 2] = tokio::join!(approve(0), approve(1)).into();
+    let stands = answers.iter().position(Result::is_ok).unwrap();
+    let refused = answers[1 - stands].as_ref().unwrap_err();
+    assert_eq!(refused.kind, "cairn:place-taken");
+    let holder = lab.core.book.journal(|journal| *journal.approval_of(&name("compute-7")).unwrap().0);
+    assert_eq!(holder.to_string(), machines[stands].id);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_node_gets_what_it_wants_once_the_manager_has_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,6 +3,7 @@
 use super::types::{ApproveRequest, ApproveResponse};
 use super::{Problem, Session, Shared};
 use crate::approve::{self, ApproveError};
+use crate::book::BookError;
 use crate::core::Core;
 use crate::journal::{Approval, Way};
 use crate::suit;
@@ -10,8 +11,10 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use cairn_model::cluster::{Fingerprint, Name, Role};
+use cairn_model::cluster::{EditError, Fingerprint, Name, Role};
+use cairn_vault::file::NextError;
 use cairn_wire::message::AgentState;
+use std::collections::BTreeSet;
 use tokio::time::Instant;
 
 impl From<ApproveError> for Problem {
@@ -114,20 +117,31 @@ pub async fn give(core: &Core, id: &str, request: &ApproveRequest) -> Result<App
     let Given { machine, name, new, way, replaces } = check(core, id, request)?;
     if let Some(role) = new {
         let place = name.clone();
-        let made = core.book.change(move |cluster| match cluster.node(&place) {
+        let made = core.book.change(move |cluster| cluster.with_node(role, Some(place))).await;
+        made.map_err(|error| match error {
             // somebody was as quick as we
-            Some(_) => Ok(cluster),
-            None => cluster.with_node(role, Some(place)),
-        });
-        made.await.map_err(stored)?;
+            BookError::Next(NextError::Edit(EditError::NameTaken(place))) => ApproveError::PlaceTaken(place),
+            error => stored(error),
+        })?;
     }
     let disk = match &way {
         Way::Disk { id, .. } | Way::InnerDisk { id, .. } => id.clone(),
         Way::Medium => String::new(),
     };
-    core.book
-        .note(|journal| journal.approve(machine, Approval::new(name.clone(), way, replaces)))
-        .map_err(stored)?;
+    let (file, now) = (core.book.file(), Instant::now());
+    let reached: BTreeSet<Fingerprint> =
+        core.registry().iter().filter(|it| it.is_reached(now)).map(|it| it.fingerprint).collect();
+    let mut free = Ok(());
+    let note = core.book.note(|journal| {
+        // another approval may have come in between
+        let is_reached = |other: &Fingerprint| reached.contains(other);
+        free = approve::place(file.cluster(), journal, &name, &machine, is_reached).map(drop);
+        if free.is_ok() {
+            journal.approve(machine, Approval::new(name.clone(), way, replaces));
+        }
+    });
+    note.map_err(stored)?;
+    free?;
     core.machine(&machine, |machine| {
         machine.succeed();
         machine.wake.notify_one();
