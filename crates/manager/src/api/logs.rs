@@ -73,7 +73,8 @@ pub async fn logs(
         return Ok(Json(NodeLog { entries: read(&shared.core, &name, &query).await? }).into_response());
     }
     nodes::is_node(&shared.core, &name)?;
-    let reader = Reader { core: shared.core, name, query, client: None, told: None };
+    let reader =
+        Reader { core: shared.core, name, query, client: None, answered: false, rests: false, told: None };
     let bundles = stream::unfold(reader, |reader| async { Some(reader.next().await) });
     let events = bundles.flat_map(|bundle| stream::iter(bundle.into_iter().map(Ok::<_, Infallible>)));
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
@@ -81,10 +82,11 @@ pub async fn logs(
 
 async fn read(core: &Core, name: &Name, query: &LogQuery) -> Result<Vec<LogEntry>, Problem> {
     let mut client = nodes::reach(core, name).await?;
-    let broken = |error| nodes::broken(name.as_str(), &error);
-    client.start_log(query).await.map_err(broken)?;
+    let mut answered = false;
+    client.start_log(query).await.map_err(|error| ended(name, answered, &error))?;
     let mut entries = Vec::new();
-    while let Some(bundle) = client.next_entries().await.map_err(broken)? {
+    while let Some(bundle) = client.next_entries().await.map_err(|error| ended(name, answered, &error))? {
+        answered = true;
         entries.extend(bundle);
         // its word for how many were asked is not taken
         if entries.len() >= usize::try_from(MOST_ENTRIES).unwrap_or(usize::MAX) {
@@ -94,12 +96,26 @@ async fn read(core: &Core, name: &Name, query: &LogQuery) -> Result<Vec<LogEntry
     Ok(entries)
 }
 
+/// An agent that has answered knows the question: when it closes the connection afterwards, it stops.
+fn ended(name: &Name, answered: bool, error: &ClientError) -> Problem {
+    match error {
+        ClientError::Closed if answered => {
+            nodes::unreachable(format!("'{name}' closed the connection: it restarts or goes off"))
+        }
+        error => nodes::broken(name.as_str(), error),
+    }
+}
+
 /// Follows a node's log through its restarts, for as long as the browser reads.
 struct Reader {
     core: Arc<Core>,
     name: Name,
     query: LogQuery,
     client: Option<Client>,
+    /// On this connection.
+    answered: bool,
+    /// The last attempt failed: the next one comes after a while.
+    rests: bool,
     /// Why it broke off, once that was said.
     told: Option<String>,
 }
@@ -107,6 +123,9 @@ struct Reader {
 impl Reader {
     async fn next(mut self) -> (Vec<Event>, Self) {
         loop {
+            if std::mem::take(&mut self.rests) {
+                sleep(AGAIN).await;
+            }
             match self.entries().await {
                 Ok(entries) if entries.is_empty() => {}
                 Ok(entries) => {
@@ -116,20 +135,22 @@ impl Reader {
                 }
                 Err(problem) => {
                     self.client = None;
+                    self.answered = false;
+                    self.rests = true;
                     if self.told.as_deref() != Some(problem.detail.as_str()) {
                         let event = Event::default().event("broken");
                         let event = event.json_data(LogBroken { reason: problem.detail.clone() });
                         self.told = Some(problem.detail);
                         return (event.into_iter().collect(), self);
                     }
-                    sleep(AGAIN).await;
                 }
             }
         }
     }
 
     async fn entries(&mut self) -> Result<Vec<LogEntry>, Problem> {
-        let broken = |error| nodes::broken(self.name.as_str(), &error);
+        let (name, answered) = (&self.name, self.answered);
+        let broken = |error| ended(name, answered, &error);
         let client = match &mut self.client {
             Some(client) => client,
             empty => {
@@ -139,10 +160,60 @@ impl Reader {
             }
         };
         // a journal that is followed has no end
-        client.next_entries().await.and_then(|entries| entries.ok_or(ClientError::Closed)).map_err(broken)
+        let entries = client.next_entries().await.and_then(|entries| entries.ok_or(ClientError::Closed));
+        self.answered |= entries.is_ok();
+        entries.map_err(broken)
     }
 }
 
 fn entry_event(entry: &LogEntry) -> Option<Event> {
     Event::default().event("entry").id(entry.cursor.as_str()).json_data(entry).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::{Lab, new_file};
+    use cairn_model::cluster::Fingerprint;
+    use cairn_model::phase::Phase;
+    use cairn_wire::announce::Announcement;
+    use tokio::time::Instant;
+
+    #[test]
+    fn only_who_never_answered_may_be_too_old_for_the_question() {
+        let name = "etcd-1".parse().unwrap();
+        let words = |answered| ended(&name, answered, &ClientError::Closed).detail;
+        assert!(words(false).contains("older than this manager"));
+        assert!(words(true).contains("it restarts"), "{}", words(true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_each_failure_it_rests_though_the_reason_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = new_file(folder.path());
+        let lab = Lab::start(folder.path(), "work");
+        let (core, name) = (Arc::clone(&lab.core), "etcd-1".parse().unwrap());
+        let query = LogQuery { unit: None, lines: 1, after: None, follow: true };
+        let reader = Reader { core, name, query, client: None, answered: false, rests: false, told: None };
+        let began = Instant::now();
+        let (_, reader) = reader.next().await;
+        let (first, told) = (began.elapsed(), reader.told.clone());
+        // from now on it is another reason: nobody listens where the node is said to be
+        let key = Fingerprint::from_bytes([1; 32]);
+        let hint = Announcement {
+            fingerprint: key,
+            phase: Phase::Locked,
+            node: Some("etcd-1".into()),
+            port: 1,
+            addresses: vec!["127.0.0.1".parse().unwrap()],
+        };
+        lab.core.suppose(hint);
+        let proven = crate::decide::Proven::Boot { node: reader.name.clone(), key };
+        let state = cairn_wire::message::AgentState::Locked { node: "etcd-1".into() };
+        lab.core.spoke(&key, &proven, crate::decide::tests::description(state));
+        assert!(lab.core.registry().machine_of(&reader.name, file.cluster()).is_some());
+        let (_, reader) = reader.next().await;
+        assert_ne!(reader.told, told);
+        assert!(began.elapsed() - first >= AGAIN, "{:?} {first:?}", began.elapsed());
+    }
 }
