@@ -10,9 +10,14 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream, StreamExt as _};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Vitals change with every poll of every node, and each page is rendered anew for each "the status has changed".
+const STATUS_EVERY: Duration = Duration::from_secs(2);
 
 struct Reader {
     feed: Arc<Feed>,
@@ -20,6 +25,17 @@ struct Reader {
     shown: watch::Receiver<Arc<Status>>,
     /// Already told.
     after: u64,
+    /// No sooner is told again that the status has changed.
+    not_before: Instant,
+}
+
+/// What changes before its time is not lost: it has changed when the time has come.
+async fn changed(
+    shown: &mut watch::Receiver<Arc<Status>>,
+    not_before: Instant,
+) -> Result<(), watch::error::RecvError> {
+    sleep_until(not_before).await;
+    shown.changed().await
 }
 
 impl Reader {
@@ -34,8 +50,9 @@ impl Reader {
             }
             tokio::select! {
                 changed = self.newest.changed() => changed.ok()?,
-                changed = self.shown.changed() => {
+                changed = changed(&mut self.shown, self.not_before) => {
                     changed.ok()?;
+                    self.not_before = Instant::now() + STATUS_EVERY;
                     return Some((vec![Event::default().event("status").data("changed")], self));
                 }
             }
@@ -59,8 +76,51 @@ pub async fn events(
         headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
     let feed = Arc::clone(&shared.core.jobs.feed);
     let newest = feed.newest();
-    let reader = Reader { newest, shown: shared.core.shown(), feed, after: last.unwrap_or(0) };
+    let (shown, after, not_before) = (shared.core.shown(), last.unwrap_or(0), Instant::now());
+    let reader = Reader { feed, newest, shown, after, not_before };
     let batches = stream::unfold(reader, Reader::next);
     Sse::new(batches.flat_map(|batch| stream::iter(batch.into_iter().map(Ok))))
         .keep_alive(KeepAlive::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn_workflow::{Event as JobEvent, What};
+    use std::time::SystemTime;
+    use tokio::time::timeout;
+
+    fn reader() -> (watch::Sender<Arc<Status>>, Arc<Feed>, Reader) {
+        let (status, feed) = (watch::Sender::default(), Arc::new(Feed::new(SystemTime::UNIX_EPOCH)));
+        let (newest, shown) = (feed.newest(), status.subscribe());
+        let reader = Reader { feed: Arc::clone(&feed), newest, shown, after: 0, not_before: Instant::now() };
+        (status, feed, reader)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_changes_are_told_as_few_and_the_last_is_never_lost() {
+        let (status, _feed, mut reader) = reader();
+        let began = Instant::now();
+        for seconds in [0, 2, 4] {
+            for _ in 0..5 {
+                status.send_replace(Arc::default());
+            }
+            let (events, next) = reader.next().await.unwrap();
+            assert_eq!((events.len(), began.elapsed().as_secs()), (1, seconds));
+            reader = next;
+        }
+        assert!(timeout(STATUS_EVERY * 9, reader.next()).await.is_err(), "nothing has changed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn steps_of_jobs_are_told_at_once() {
+        let (status, feed, reader) = reader();
+        status.send_replace(Arc::default());
+        let (_, reader) = reader.next().await.unwrap();
+        status.send_replace(Arc::default());
+        feed.push("etcd-1".into(), JobEvent { number: 1, what: What::Started { step: "a".into() } });
+        let began = Instant::now();
+        let (_, reader) = reader.next().await.unwrap();
+        assert_eq!((began.elapsed(), reader.after), (Duration::ZERO, *feed.newest().borrow()));
+    }
 }
