@@ -21,6 +21,11 @@ pub enum DiskError {
     /// It can't be written.
     #[error("the cluster file {} could not be written; what was there before is untouched", .0.display())]
     Write(PathBuf, #[source] io::Error),
+    /// It has its new content, which a power cut may still take back.
+    #[error(
+        "the cluster file {} was written, but whether it outlasts a power cut is not sure; see that its disk is well, and save it again", .0.display()
+    )]
+    Unsure(PathBuf, #[source] io::Error),
     /// There is something already.
     #[error("{} exists already and was left as it is; give another path", .0.display())]
     Exists(PathBuf),
@@ -50,24 +55,41 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 ///
-/// When it can't be written; the old file is as it was.
+/// When it can't be written, and the old file is as it was; or [`DiskError::Unsure`], and it is not.
 pub fn save(path: &Path, sealed: &Sealed) -> Result<(), DiskError> {
+    replace(path, sealed, sync)
+}
+
+fn replace(
+    path: &Path,
+    sealed: &Sealed,
+    sync: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<(), DiskError> {
     write(path, sealed, |temporary| temporary.persist(path).map_err(|error| error.error))
-        .map_err(|error| DiskError::Write(path.to_owned(), error))
+        .map_err(|error| DiskError::Write(path.to_owned(), error))?;
+    settle(path, sync)
 }
 
 /// As [`save`], but refuses to take the place of anything.
 ///
 /// # Errors
 ///
-/// When there is something, or it can't be written.
+/// When there is something, or it can't be written; as for [`save`].
 pub fn create(path: &Path, sealed: &Sealed) -> Result<(), DiskError> {
     write(path, sealed, |temporary| temporary.persist_noclobber(path).map_err(|error| error.error)).map_err(
         |error| match error.kind() {
             io::ErrorKind::AlreadyExists => DiskError::Exists(path.to_owned()),
             _ => DiskError::Write(path.to_owned(), error),
         },
-    )
+    )?;
+    settle(path, sync)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
 }
 
 fn write(
@@ -75,17 +97,20 @@ fn write(
     sealed: &Sealed,
     persist: impl FnOnce(NamedTempFile) -> io::Result<File>,
 ) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
     // made with mode 0600, in the same directory so that renaming is atomic, and removed when a step fails
-    let mut temporary = NamedTempFile::new_in(directory)?;
+    let mut temporary = NamedTempFile::new_in(folder_of(path))?;
     temporary.write_all(sealed.as_str().as_bytes())?;
     temporary.as_file().sync_all()?;
-    persist(temporary)?;
-    // the new name has to survive a power cut too
-    File::open(directory)?.sync_all()
+    persist(temporary).map(drop)
+}
+
+/// The new name has to survive a power cut too. By now it is there, whatever comes.
+fn settle(path: &Path, sync: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), DiskError> {
+    sync(folder_of(path)).map_err(|error| DiskError::Unsure(path.to_owned(), error))
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -131,6 +156,23 @@ mod tests {
         assert!(matches!(save(&path, &sealed()), Err(DiskError::Write(..))));
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
         assert!(path.join("inside").exists());
+    }
+
+    #[test]
+    fn a_file_that_may_not_outlast_a_power_cut_is_not_said_to_be_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cluster.cairn");
+        let (before, after) = (sealed(), sealed());
+        save(&path, &before).unwrap();
+        let mut synced = None;
+        let unsure = replace(&path, &after, |folder| {
+            synced = Some(folder.to_owned());
+            Err(io::Error::other("the disk is gone"))
+        });
+        let Err(error @ DiskError::Unsure(..)) = unsure else { panic!("{unsure:?}") };
+        assert!(error.to_string().contains("was written") && !error.to_string().contains("untouched"));
+        assert_eq!(synced.as_deref(), Some(folder.path()));
+        assert!(load(&path).unwrap() == after);
     }
 
     #[test]
