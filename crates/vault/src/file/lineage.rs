@@ -79,7 +79,8 @@ pub enum Newest {
     },
     /// The cluster was changed twice, apart from each other. Which change goes on is for the owner to say.
     Diverged {
-        /// The hashes of the last generation of each way.
+        /// The hashes of the last generation of each way, and of every other that none here was made from: where
+        /// it belongs is not at hand, and it may be the newest.
         hashes: Vec<String>,
     },
 }
@@ -127,16 +128,12 @@ fn newest(generations: &[Generation]) -> Newest {
         generations.iter().any(|younger| relation(of, younger, generations) == Relation::Ancestor)
     };
     let last: Vec<&Generation> = generations.iter().filter(|it| !is_ancestor(it)).collect();
-    let diverged = |one: &Generation| {
-        last.iter().any(|other| {
-            relation(one, other, generations) == Relation::Diverged
-                || relation(other, one, generations) == Relation::Diverged
-        })
-    };
-    let ways: Vec<String> = last.iter().filter(|it| diverged(it)).map(|it| it.hash.clone()).collect();
+    let diverged = last
+        .iter()
+        .any(|older| last.iter().any(|younger| relation(older, younger, generations) == Relation::Diverged));
     let hash = last.first().map(|it| it.hash.clone()).unwrap_or_default();
     match last.len() {
-        _ if !ways.is_empty() => Newest::Diverged { hashes: ways },
+        _ if diverged => Newest::Diverged { hashes: last.iter().map(|it| it.hash.clone()).collect() },
         0 | 1 => Newest::Proven { hash },
         _ => Newest::Likely { hash },
     }
@@ -220,7 +217,8 @@ mod tests {
             ("1a 2b<1a 3c<2b 2x<1a", diverged(&["3c", "2x"])),
             ("4d<3c 3c<2b 2x<1a", diverged(&["4d", "2x"])),
             ("7z<6y 2b<1a 1a", likely("7z")),
-            ("7z<6y 2b<1a 2x<1a", diverged(&["2b", "2x"])),
+            ("7z<6y 2b<1a 2x<1a", diverged(&["7z", "2b", "2x"])),
+            ("1a 2b<1a 2x<1a 9z<8y", diverged(&["9z", "2b", "2x"])),
             // no honest file: made from itself, or from a younger one
             ("2b<2b", proven("2b")),
             ("1a<2b 2b<1a", proven("2b")),
@@ -245,6 +243,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn whichever_way_goes_on_the_highest_number_that_none_was_made_from_is_named(
+            words in proptest::collection::vec("[1-5][ab](<[1-5][ab])?", 1..8)
+        ) {
+            let lineage = order(&copies(&words.join(" "))).remove(0);
+            let made_from = |hash: &str| lineage.generations.iter().any(|it| it.parent.as_deref() == Some(hash));
+            let newest = lineage.generations.first().map(|it| it.hash.clone()).unwrap();
+            let named = match &lineage.newest {
+                Newest::Proven { hash } | Newest::Likely { hash } => std::slice::from_ref(hash),
+                Newest::Diverged { hashes } => hashes,
+            };
+            prop_assert!(made_from(&newest) || named.contains(&newest), "{newest} is not among {named:?}");
+        }
+
         #[test]
         fn the_order_of_the_arguments_does_not_matter(
             words in proptest::collection::vec("[1-5][ab](<[1-5][ab])?", 1..8)
