@@ -1,8 +1,8 @@
 //! `cairn artifacts`: what comes from outside the node image, fetched, carried over, listed and locked.
 
-use crate::exit;
 use crate::manager::WORK;
 use crate::progress::follow;
+use crate::{exit, note, out, say};
 use anyhow::{Context, Result, bail};
 use cairn_artifacts::client::{Client, Patience};
 use cairn_artifacts::pull::{self, Item, Listed};
@@ -117,7 +117,7 @@ fn pull(choice: &Choice) -> Result<ExitCode> {
     let items = pull::look(&store, &pins)?;
     match pulled {
         Err(error) if error.is_offline() => {
-            eprintln!("cairn: there is no network here, or none that leads there: {}", chain(&error));
+            note!("cairn: there is no network here, or none that leads there: {}", chain(&error));
             tell_missing(&items);
             Ok(exit::not_well())
         }
@@ -125,7 +125,7 @@ fn pull(choice: &Choice) -> Result<ExitCode> {
             tell_missing(&items);
             Err(failed(error))
         }
-        Ok(()) => Ok(outcome(&items)),
+        Ok(()) => outcome(&items),
     }
 }
 
@@ -138,11 +138,11 @@ fn list(choice: &Choice, json: bool) -> Result<ExitCode> {
     let items = pull::look(&store, &pins)?;
     let listed: Vec<Listed> = items.iter().map(Item::listed).collect();
     if json {
-        println!("{}", serde_json::to_string_pretty(&listed)?);
+        out::json(&listed)?;
     } else {
         for item in &listed {
             let Listed { name, version, arch, state, size, sha256: _, url: _ } = item;
-            println!("{name:12} {version:16} {arch:6} {:>8}  {}", bytes(*size), words(state));
+            say!("{name:12} {version:16} {arch:6} {:>8}  {}", bytes(*size), words(state))?;
         }
     }
     Ok(code(&items))
@@ -155,12 +155,12 @@ fn take(choice: &Choice, folder: &Path) -> Result<ExitCode> {
     let taken = import::import(&store, &wanted, folder).context("not all files could be taken")?;
     for import::Taken { path, pins } in &taken {
         let names: Vec<String> = pins.iter().map(Pin::to_string).collect();
-        println!("{} is {}", path.display(), names.join(" and "));
+        say!("{} is {}", path.display(), names.join(" and "))?;
     }
     if taken.is_empty() {
-        println!("{} has nothing that is missing", folder.display());
+        say!("{} has nothing that is missing", folder.display())?;
     }
-    Ok(outcome(&pull::look(&store, &pins)?))
+    outcome(&pull::look(&store, &pins)?)
 }
 
 fn lock_pins(place: &Place) -> Result<ExitCode> {
@@ -169,11 +169,11 @@ fn lock_pins(place: &Place) -> Result<ExitCode> {
     let client = Client::https_only(Patience::default());
     let locked = lock::lock_file(&client, &path).context("nothing was locked")?;
     for pin in &locked.new {
-        println!("{pin} is locked");
+        say!("{pin} is locked")?;
     }
-    println!("{}: {} locked now, {} before", path.display(), locked.new.len(), locked.same.len());
+    say!("{}: {} locked now, {} before", path.display(), locked.new.len(), locked.same.len())?;
     for pin in &locked.without {
-        eprintln!(
+        note!(
             "cairn: {pin} stays unlocked: upstream publishes no checksum file for it, and to hash what a download brings would prove nothing; write its sha256 into {} by hand",
             path.display()
         );
@@ -181,13 +181,13 @@ fn lock_pins(place: &Place) -> Result<ExitCode> {
     Ok(if locked.without.is_empty() { ExitCode::SUCCESS } else { exit::not_well() })
 }
 
-fn outcome(items: &[Item]) -> ExitCode {
+fn outcome(items: &[Item]) -> Result<ExitCode> {
     if items.iter().all(Item::is_there) {
-        println!("all {} artifacts are there", items.len());
+        say!("all {} artifacts are there", items.len())?;
     } else {
         tell_missing(items);
     }
-    code(items)
+    Ok(code(items))
 }
 
 fn code(items: &[Item]) -> ExitCode {
@@ -199,17 +199,17 @@ fn tell_missing(items: &[Item]) {
     let (open, missing): (Vec<&Item>, Vec<&Item>) =
         items.iter().filter(|item| !item.is_there()).partition(|item| item.state == State::NotLocked);
     if !missing.is_empty() {
-        eprintln!("missing; fetch them elsewhere and take them with `cairn artifacts import FOLDER`:");
+        note!("missing; fetch them elsewhere and take them with `cairn artifacts import FOLDER`:");
         for Item { pin, .. } in missing {
-            eprintln!("  {pin}, {}: {}", bytes(pin.size), pin.url);
+            note!("  {pin}, {}: {}", bytes(pin.size), pin.url);
         }
     }
     if !open.is_empty() {
-        eprintln!(
+        note!(
             "not locked, so their checksums are not known; `cairn artifacts lock` takes them from upstream:"
         );
         for Item { pin, .. } in open {
-            eprintln!("  {pin}, {}: {}", bytes(pin.size), pin.url);
+            note!("  {pin}, {}: {}", bytes(pin.size), pin.url);
         }
     }
 }

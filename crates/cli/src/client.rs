@@ -1,10 +1,14 @@
 //! The one way in which the command line talks to a manager.
 
 use crate::events::Events;
+use crate::out;
 use anyhow::{Context, Result, anyhow, bail};
+use cairn_model::text::one_line;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::io::{BufRead, BufReader, Read};
+use serde_json::Value;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -12,6 +16,7 @@ use zeroize::Zeroizing;
 /// Where a manager is when nobody says otherwise.
 const DEFAULT_URL: &str = "http://127.0.0.1:4200";
 const TIMEOUT: Duration = Duration::from_secs(30);
+const MISUNDERSTOOD: &str = "the manager's answer was not understood; is it of the same version?";
 
 /// How to reach a manager. `cairn lab env` prints both variables.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,6 +28,9 @@ pub struct Connection {
     #[arg(long, env = "CAIRN_TOKEN_FILE", global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
+
+/// Server-sent events as they come.
+pub type Stream = Events<BufReader<ureq::BodyReader<'static>>>;
 
 /// A conversation with one manager.
 pub struct Client {
@@ -68,22 +76,26 @@ impl Client {
         format!("{}/api/v1/{path}", self.url)
     }
 
+    /// What the manager answers, for eyes.
+    ///
     /// # Errors
     /// When the manager does not answer, or refuses in its own words.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let request = self.agent.get(self.path(path)).header("Authorization", self.bearer());
-        let mut response = checked(request.call().with_context(|| self.unreachable())?)?;
-        response
-            .body_mut()
-            .read_json()
-            .context("the manager's answer was not understood; is it of the same version?")
+        self.look(path)?.for_eyes()
     }
 
     /// # Errors
     /// As [`Self::get`].
-    pub fn post(&self, path: &str, body: &impl Serialize) -> Result<ureq::http::Response<ureq::Body>> {
+    pub fn look(&self, path: &str) -> Result<Answer> {
+        let request = self.agent.get(self.path(path)).header("Authorization", self.bearer());
+        checked(request.call().with_context(|| self.unreachable())?).map(Answer)
+    }
+
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer> {
         let request = self.agent.post(self.path(path)).header("Authorization", self.bearer());
-        checked(request.send_json(body).with_context(|| self.unreachable())?)
+        checked(request.send_json(body).with_context(|| self.unreachable())?).map(Answer)
     }
 
     /// Bytes as they are.
@@ -100,15 +112,14 @@ impl Client {
     /// # Errors
     /// As [`Self::get`].
     pub fn read(&self, path: &str) -> Result<impl Read + use<>> {
-        let request = self.agent.get(self.path(path)).header("Authorization", self.bearer());
-        Ok(checked(request.call().with_context(|| self.unreachable())?)?.into_body().into_reader())
+        Ok(self.look(path)?.0.into_body().into_reader())
     }
 
     /// Server-sent events from a path, those after an id.
     ///
     /// # Errors
     /// As [`Self::get`].
-    pub fn events(&self, path: &str, after: Option<&str>) -> Result<Events<impl BufRead + use<>>> {
+    pub fn events(&self, path: &str, after: Option<&str>) -> Result<Stream> {
         let mut request = self.agent.get(self.path(path)).header("Authorization", self.bearer());
         if let Some(id) = after {
             request = request.header("Last-Event-ID", id);
@@ -129,6 +140,65 @@ impl Client {
     }
 }
 
+/// What a manager answered. Much of it is what machines say of themselves.
+pub struct Answer(ureq::http::Response<ureq::Body>);
+
+impl Answer {
+    /// As it came.
+    ///
+    /// # Errors
+    /// When it is not what was expected.
+    pub fn exact<T: DeserializeOwned>(self) -> Result<T> {
+        let mut response = self.0;
+        response.body_mut().read_json().context(MISUNDERSTOOD)
+    }
+
+    /// With each text on one line and without what a terminal would take for a command: neither can a machine's
+    /// name pretend to be a line of ours.
+    ///
+    /// # Errors
+    /// As [`Self::exact`].
+    pub fn for_eyes<T: DeserializeOwned>(self) -> Result<T> {
+        let mut value: Value = self.exact()?;
+        tame(&mut value);
+        serde_json::from_value(value).context(MISUNDERSTOOD)
+    }
+
+    /// Prints it: for scripts as it came, else in words.
+    ///
+    /// # Errors
+    /// As [`Self::exact`].
+    pub fn print<T: DeserializeOwned + Serialize>(
+        self,
+        json: bool,
+        in_words: impl FnOnce(&T) -> String,
+    ) -> Result<()> {
+        if json { out::json(&self.exact::<T>()?) } else { out::text(&in_words(&self.for_eyes()?)) }
+    }
+
+    /// Bytes, with what the header says of them.
+    pub fn response(self) -> ureq::http::Response<ureq::Body> {
+        self.0
+    }
+}
+
+fn tame(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = one_line(text),
+        Value::Array(values) => values.iter_mut().for_each(tame),
+        Value::Object(fields) => fields.values_mut().for_each(tame),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// RFC 3986, section 2.3: all but the unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A text that stays one part of an address.
+pub fn escaped(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, RESERVED)
+}
+
 /// A refusal (problem+json, RFC 9457) becomes an error in the manager's words.
 fn checked(mut response: ureq::http::Response<ureq::Body>) -> Result<ureq::http::Response<ureq::Body>> {
     let status = response.status();
@@ -137,11 +207,22 @@ fn checked(mut response: ureq::http::Response<ureq::Body>) -> Result<ureq::http:
     }
     let mut text = String::new();
     response.body_mut().as_reader().take(64 * 1024).read_to_string(&mut text).ok();
-    let problem: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    let word = |key: &str| problem.get(key).and_then(serde_json::Value::as_str);
+    let mut problem: Value = serde_json::from_str(&text).unwrap_or_default();
+    tame(&mut problem);
+    let word = |key: &str| problem.get(key).and_then(Value::as_str);
     match (word("title"), word("detail")) {
         (Some(title), Some(detail)) if title != detail => bail!("{title}: {detail}"),
         (Some(text), _) | (None, Some(text)) => bail!("{text}"),
         (None, None) => bail!("the manager refused ({status})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_stays_one_part_of_the_address() {
+        assert_eq!(escaped("a/../b?c=d&e f").to_string(), "a%2F..%2Fb%3Fc%3Dd%26e%20f");
     }
 }

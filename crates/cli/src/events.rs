@@ -1,6 +1,6 @@
 //! Server-sent events (HTML Living Standard, section 9.2), as far as the manager sends them.
 
-use std::io::{BufRead, Read};
+use std::io::{self, BufRead, Read};
 
 /// No event of the manager's comes near this.
 const LONGEST_LINE: u64 = 1024 * 1024;
@@ -16,11 +16,19 @@ pub struct Event {
 #[derive(Debug)]
 pub struct Events<R> {
     reader: R,
+    /// What broke the connection, if it did not end in order.
+    error: Option<io::Error>,
 }
 
 impl<R: BufRead> Events<R> {
     pub fn new(reader: R) -> Self {
-        Self { reader }
+        Self { reader, error: None }
+    }
+
+    /// Why there are no more, once there are none.
+    pub fn end(&self) -> String {
+        let words = |error| format!("the connection to the manager broke ({error})");
+        self.error.as_ref().map_or_else(|| "the manager ended the connection".to_owned(), words)
     }
 }
 
@@ -31,7 +39,8 @@ impl<R: BufRead> Iterator for Events<R> {
         let mut event = Event::default();
         loop {
             let mut line = String::new();
-            let read = self.reader.by_ref().take(LONGEST_LINE).read_line(&mut line).ok()?;
+            let read = self.reader.by_ref().take(LONGEST_LINE).read_line(&mut line);
+            let read = read.map_err(|error| self.error = Some(error)).ok()?;
             if read == 0 || !line.ends_with('\n') {
                 return None;
             }

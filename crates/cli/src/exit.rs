@@ -7,6 +7,11 @@ pub fn not_well() -> ExitCode {
     ExitCode::from(3)
 }
 
+/// Nobody reads what is printed any more: as a shell says of a command that SIGPIPE ended.
+pub fn unread() -> ExitCode {
+    ExitCode::from(141)
+}
+
 /// Stands at the end of `cairn --help` and of its man page. That 2 means wrong arguments is clap's rule.
 pub const HELP: &str = "Exit codes:
   0    done; what was asked about is as it should be
@@ -15,4 +20,5 @@ pub const HELP: &str = "Exit codes:
   3    asked, and it is not as it should be: the cluster is not healthy, copies of its file
        went different ways, or artifacts are missing
   130  interrupted
+  141  nobody reads its output any more, as in `cairn status | head -1`
 `cairn lab exec` exits with the code of the command that it ran.";

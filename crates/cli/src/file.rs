@@ -18,6 +18,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::out;
 use crate::passphrase::PassphraseArguments;
 use anyhow::{Context as _, bail};
 use cairn_vault::file::{ClusterFile, MOST_CHARACTERS, Passphrase, Sealed, disk};
@@ -69,7 +70,7 @@ struct Opened {
 ///
 /// What a person has to be told; nothing was written then.
 pub fn run(command: FileCommand) -> anyhow::Result<ExitCode> {
-    run_to(command, &mut std::io::stdout().lock())
+    run_to(command, &mut out::Out)
 }
 
 fn run_to(command: FileCommand, out: &mut impl Write) -> anyhow::Result<ExitCode> {
@@ -109,11 +110,16 @@ impl Opened {
         Ok(disk::save(path, with)?)
     }
 
-    /// Seals the next generation in the file's place, and says so.
-    fn advance(&self, next: &ClusterFile, out: &mut impl Write) -> anyhow::Result<()> {
+    /// Seals the next generation in the file's place.
+    fn seal_next(&self, next: &ClusterFile) -> anyhow::Result<Sealed> {
         let sealed = next.seal(&self.passphrase)?;
         self.replace(&sealed)?;
-        describe(&self.path, &sealed, out)?;
+        Ok(sealed)
+    }
+
+    /// Says what [`Self::seal_next`] did.
+    fn tell_next(&self, sealed: &Sealed, out: &mut impl Write) -> anyhow::Result<()> {
+        describe(&self.path, sealed, out)?;
         writeln!(out, "Store it in your password manager again. The older one still opens what it knew.")?;
         Ok(())
     }
@@ -129,14 +135,17 @@ fn describe(path: &Path, sealed: &Sealed, out: &mut impl Write) -> std::io::Resu
     )
 }
 
-/// A passphrase that nobody has seen yet.
-fn show_once(passphrase: &Passphrase, out: &mut impl Write) -> std::io::Result<()> {
-    writeln!(out, "\nIts passphrase, shown this once:\n\n    {}\n", passphrase.to_secret().expose())?;
+/// A passphrase that nobody has seen yet. Shown before a file has it: a terminal that was closed meanwhile must
+/// not take the only way into that file with it.
+fn show_once(path: &Path, passphrase: &Passphrase, out: &mut impl Write) -> std::io::Result<()> {
+    let path = path.display();
+    writeln!(out, "The passphrase of {path}, shown this once:\n\n    {}\n", passphrase.to_secret().expose())?;
     writeln!(
         out,
         "Keep both in your password manager, in one entry: the passphrase as its password, and the"
     )?;
-    writeln!(out, "whole text of the file as its notes. Nobody can recover a lost passphrase.")
+    writeln!(out, "whole text of the file as its notes. Nobody can recover a lost passphrase.\n")?;
+    out.flush()
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! `cairn kubeconfig`: what opens Kubernetes.
 
 use crate::client::Connection;
-use anyhow::{Context, Result};
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use crate::{out, private};
+use anyhow::Result;
+use std::io::Read as _;
+use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 /// The agent's own bound, and some.
@@ -28,30 +27,7 @@ pub fn run(arguments: &KubeconfigArguments) -> Result<()> {
     let mut text = Zeroizing::new(Vec::with_capacity(LONGEST));
     reader.by_ref().take(u64::try_from(LONGEST)?).read_to_end(&mut text)?;
     match &arguments.output {
-        None => std::io::stdout().write_all(&text)?,
-        Some(path) => save(path, &text).with_context(|| format!("{} can't be written", path.display()))?,
-    }
-    Ok(())
-}
-
-fn save(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text)?;
-    file.sync_all()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn the_file_is_its_owners_alone_and_nothing_is_overwritten() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("kubeconfig");
-        save(&path, b"secret").unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(save(&path, b"other").is_err());
-        assert_eq!(std::fs::read(&path).unwrap(), b"secret");
+        None => out::bytes(&text),
+        Some(path) => private::write(path, &text),
     }
 }

@@ -8,7 +8,7 @@ mod paths;
 mod up;
 
 use crate::client::Client;
-use crate::status;
+use crate::{out, say, status};
 use anyhow::{Context, Result};
 use cairn_lab::{ExecLimits, Lab};
 use clap::{Args, Subcommand, ValueEnum};
@@ -125,15 +125,15 @@ fn down(paths: &Paths) -> Result<()> {
 fn exec(paths: &Paths, node: &str, command: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
     let output = Lab::open(paths.state())?.machine(node)?.exec(&words, ExecLimits::default())?;
-    std::io::stdout().write_all(&output.stdout)?;
+    out::bytes(&output.stdout)?;
     std::io::stderr().write_all(&output.stderr)?;
     Ok(ExitCode::from(u8::try_from(output.code).unwrap_or(u8::MAX)))
 }
 
 fn environment(paths: &Paths) -> Result<()> {
     let url = std::fs::read_to_string(paths.url()).context("no manager was started in this lab yet")?;
-    println!("export CAIRN_MANAGER={}", url.trim());
-    println!("export CAIRN_TOKEN_FILE='{}'", paths.token().canonicalize()?.display());
+    say!("export CAIRN_MANAGER={}", url.trim())?;
+    say!("export CAIRN_TOKEN_FILE='{}'", paths.token().canonicalize()?.display())?;
     Ok(())
 }
 

@@ -5,9 +5,11 @@
 //! nothing that the page could not decide.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod artifacts;
 pub mod client;
+pub mod consent;
 pub mod events;
 pub mod exit;
 pub mod file;
@@ -17,8 +19,10 @@ pub mod manager;
 pub mod medium;
 pub mod network;
 pub mod node;
+pub mod out;
 pub mod passphrase;
 pub mod power;
+pub mod private;
 pub mod progress;
 pub mod reference;
 pub mod status;
@@ -82,7 +86,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Man(arguments) => reference::man(&arguments).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("cairn: {error:#}");
+        if out::is_unread(&error) {
+            return exit::unread();
+        }
+        note!("cairn: {error:#}");
         ExitCode::FAILURE
     })
 }

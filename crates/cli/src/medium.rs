@@ -1,9 +1,11 @@
 //! Saving a prepared medium's image: sent compressed, checked, and written as it was wished.
 
 use crate::client::Client;
+use crate::private;
 use crate::progress::Transfer;
 use anyhow::{Context, Result, bail};
 use cairn_manager::api::{IMAGE_LENGTH, IMAGE_SHA256, MediumRequest};
+use cairn_model::cluster::Name;
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -20,35 +22,25 @@ const BLOCK: usize = 256 * 1024;
 /// When the manager refuses, the file exists, or the image does not arrive whole; then no file is left.
 pub fn save(
     client: &Client,
-    node: &str,
+    node: &Name,
     request: &MediumRequest,
     path: &Path,
     transfer: &mut Transfer,
 ) -> Result<String> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("{} can't be made", path.display()))?;
     let packed = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"));
-    let saved = download(client, node, request, &mut file, packed, transfer);
-    if saved.is_err() {
-        let _ = std::fs::remove_file(path);
-    }
-    saved.with_context(|| format!("the medium for {node} was not prepared"))
+    private::create(path, |file| download(client, node, request, file, packed, transfer))
+        .with_context(|| format!("the medium for {node} was not prepared"))
 }
 
 fn download(
     client: &Client,
-    node: &str,
+    node: &Name,
     request: &MediumRequest,
     file: &mut File,
     packed: bool,
     transfer: &mut Transfer,
 ) -> Result<String> {
-    let response = client.post(&format!("nodes/{node}/medium"), request)?;
+    let response = client.post(&format!("nodes/{node}/medium"), request)?.response();
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let (Some(length), Some(sum)) = (header(IMAGE_LENGTH).and_then(|n| n.parse().ok()), header(IMAGE_SHA256))
     else {
@@ -61,7 +53,6 @@ fn download(
     if got != sum {
         bail!("what arrived is not what was sent (its checksum is {got} instead of {sum}); try again");
     }
-    file.sync_all()?;
     Ok(sum)
 }
 

@@ -35,25 +35,12 @@ enum NetworkCommand {
 pub fn run(arguments: &NetworkArguments) -> Result<()> {
     let client = arguments.connection.open()?;
     match &arguments.command {
-        None => {
-            let report: NetworkReport = client.get("network")?;
-            show(&report, arguments.json, in_words)
-        }
+        None => client.look("network")?.print(arguments.json, in_words),
         Some(NetworkCommand::Scan { interface }) => {
             let request = ScanRequest { interface: interface.clone() };
-            let report: ScanReport = client.post("network/scan", &request)?.body_mut().read_json()?;
-            show(&report, arguments.json, found)
+            client.post("network/scan", &request)?.print(arguments.json, found)
         }
     }
-}
-
-fn show<T: serde::Serialize>(report: &T, json: bool, in_words: impl Fn(&T) -> String) -> Result<()> {
-    if json {
-        println!("{}", serde_json::to_string_pretty(report)?);
-    } else {
-        print!("{}", in_words(report));
-    }
-    Ok(())
 }
 
 fn found(report: &ScanReport) -> String {

@@ -6,12 +6,12 @@ mod logs;
 mod media;
 
 use crate::client::{Client, Connection};
-use crate::{power, status};
+use crate::{consent, out, say, status};
 use anyhow::{Result, bail};
 use cairn_manager::api::{
     ApproveRequest, ApproveResponse, BlinkRequest, BlinkResponse, MachineStatus, Status,
 };
-use cairn_model::cluster::Role;
+use cairn_model::cluster::{Name, Role};
 use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
@@ -33,7 +33,7 @@ pub enum NodeCommand {
         code: String,
         /// Which node it becomes: a free place, or a new name; what suits its hardware when left out
         #[arg(long = "as", value_name = "NODE")]
-        node: Option<String>,
+        node: Option<Name>,
         /// Of a new place whose name does not say it: compute or backup
         #[arg(long, requires = "node")]
         role: Option<Role>,
@@ -66,13 +66,13 @@ pub enum NodeCommand {
     },
     /// Restart a node; the manager unlocks it again
     Restart {
-        node: String,
+        node: Name,
         #[command(flatten)]
         connection: Connection,
     },
     /// Take a node out of the cluster; it is powered off, its disk stays as it is
     Remove {
-        node: String,
+        node: Name,
         /// Don't ask
         #[arg(long)]
         yes: bool,
@@ -81,7 +81,7 @@ pub enum NodeCommand {
     },
     /// Shut a node down
     Poweroff {
-        node: String,
+        node: Name,
         #[command(flatten)]
         connection: Connection,
     },
@@ -111,12 +111,9 @@ pub fn run(command: NodeCommand) -> Result<()> {
         NodeCommand::Approve { machine, code, node, role, disk, wipe, connection } => {
             let client = connection.open()?;
             let id = find(&client, &machine)?.id;
+            let node = node.map(String::from);
             let approved = approve(&client, &id, &ApproveRequest { code, node, role, disk, wipe })?;
-            println!(
-                "{} is installed on {}; `cairn status` shows how far it is",
-                approved.node, approved.disk
-            );
-            Ok(())
+            say!("{} is installed on {}; `cairn status` shows how far it is", approved.node, approved.disk)
         }
         NodeCommand::Prepare(arguments) => media::prepare(arguments),
         NodeCommand::Media { connection, json } => media::media(&connection.open()?, json),
@@ -124,13 +121,12 @@ pub fn run(command: NodeCommand) -> Result<()> {
         NodeCommand::Restart { node, connection } => tell(&connection.open()?, &node, "restart"),
         NodeCommand::Remove { node, yes, connection } => {
             let client = connection.open()?;
-            power::confirm(
+            consent::confirm(
                 &format!("Remove {node} from the cluster? What is on its disk stays there, encrypted"),
                 yes,
             )?;
             client.delete(&format!("nodes/{node}"))?;
-            println!("{node} is removed; the cluster file has changed: store it again");
-            Ok(())
+            say!("{node} is removed; the cluster file has changed: store it again")
         }
         NodeCommand::Poweroff { node, connection } => tell(&connection.open()?, &node, "poweroff"),
         NodeCommand::Discover(arguments) => discover::run(&arguments),
@@ -140,7 +136,7 @@ pub fn run(command: NodeCommand) -> Result<()> {
     }
 }
 
-fn tell(client: &Client, node: &str, verb: &str) -> Result<()> {
+fn tell(client: &Client, node: &Name, verb: &str) -> Result<()> {
     client.post(&format!("nodes/{node}/{verb}"), &serde_json::json!({})).map(drop)
 }
 
@@ -151,28 +147,24 @@ fn blink(client: &Client, machine: &str, seconds: u32) -> Result<()> {
     } else {
         format!("machines/{}/blink", find(client, machine)?.id)
     };
-    let mut answer = client.post(&path, &BlinkRequest { seconds: Some(seconds) })?;
-    let answer: BlinkResponse = answer.body_mut().read_json()?;
-    println!("{} blinks for {} seconds", answer.light, answer.seconds);
-    Ok(())
+    let request = BlinkRequest { seconds: Some(seconds) };
+    let BlinkResponse { light, seconds } = client.post(&path, &request)?.for_eyes()?;
+    say!("{light} blinks for {seconds} seconds")
 }
 
 fn list(client: &Client, json: bool) -> Result<()> {
-    let status: Status = client.get("status")?;
+    let answer = client.look("status")?;
     if json {
-        let list = serde_json::json!({ "nodes": status.nodes, "machines": status.machines });
-        println!("{}", serde_json::to_string_pretty(&list)?);
-    } else {
-        print!("{}", status::nodes(&status));
+        let status: Status = answer.exact()?;
+        return out::json(&serde_json::json!({ "nodes": status.nodes, "machines": status.machines }));
     }
-    Ok(())
+    out::text(&status::nodes(&answer.for_eyes()?))
 }
 
 /// # Errors
 /// When the manager refuses, in its words.
 pub fn approve(client: &Client, id: &str, request: &ApproveRequest) -> Result<ApproveResponse> {
-    let mut answer = client.post(&format!("machines/{id}/approve"), request)?;
-    Ok(answer.body_mut().read_json()?)
+    client.post(&format!("machines/{id}/approve"), request)?.for_eyes()
 }
 
 /// The one machine whose id begins so.

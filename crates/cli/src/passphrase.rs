@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use crate::note;
 use anyhow::{Context as _, Result, bail};
 use cairn_vault::file::{Passphrase, Strength};
 use clap::Args;
@@ -12,6 +13,11 @@ use zeroize::Zeroizing;
 
 /// More than anybody types.
 const MOST_BYTES: usize = 4_096;
+
+/// What to do where there is no terminal.
+pub const GIVE: &str = "give it with --passphrase-file or --passphrase-fd";
+pub const GIVE_NEW: &str =
+    "give it with --new-passphrase-file or --new-passphrase-fd, or have one made with --generate";
 
 /// Where the passphrase of a cluster file comes from; the terminal when nothing is given.
 #[derive(Clone, Debug, Args)]
@@ -62,7 +68,7 @@ impl PassphraseArguments {
     pub fn get(&self, path: &Path) -> Result<Passphrase> {
         match self.given()? {
             Some(passphrase) => Ok(passphrase),
-            None => ask(&format!("Passphrase of {}: ", path.display())),
+            None => ask(&format!("Passphrase of {}: ", path.display()), GIVE),
         }
     }
 }
@@ -77,7 +83,7 @@ impl NewPassphraseArguments {
             return Ok(New::Generated(Passphrase::generate()?));
         }
         let given = given(self.new_passphrase_file.as_deref(), self.new_passphrase_fd)?;
-        given.map_or_else(|| ask_twice(path), Ok).map(New::Own)
+        given.map_or_else(|| ask_twice(path, GIVE_NEW), Ok).map(New::Own)
     }
 }
 
@@ -94,9 +100,9 @@ impl New {
 ///
 /// # Errors
 /// When there is no terminal, or the two that were typed differ.
-pub fn ask_twice(path: &Path) -> Result<Passphrase> {
-    let first = ask(&format!("New passphrase of {}: ", path.display()))?;
-    let again = ask("The same again: ")?;
+pub fn ask_twice(path: &Path, instead: &str) -> Result<Passphrase> {
+    let first = ask(&format!("New passphrase of {}: ", path.display()), instead)?;
+    let again = ask("The same again: ", instead)?;
     if first.to_secret() != again.to_secret() {
         bail!("the two passphrases are not the same; nothing was changed");
     }
@@ -106,20 +112,19 @@ pub fn ask_twice(path: &Path) -> Result<Passphrase> {
 /// Says what an own passphrase is worth.
 pub fn print_strength(passphrase: &Passphrase, cluster: &str) {
     let strength = Strength::of(passphrase, &[cluster]);
-    eprintln!("{}", strength.sentence());
+    note!("{}", strength.sentence());
     for advice in &strength.advice {
-        eprintln!("  {advice}");
+        note!("  {advice}");
     }
 }
 
 /// Asks on the terminal, without showing what is typed.
 ///
 /// # Errors
-/// When there is no terminal.
-pub fn ask(prompt: &str) -> Result<Passphrase> {
-    let typed = rpassword::prompt_password(prompt).map(Zeroizing::new).context(
-        "there is no terminal to ask for the passphrase; give it with --passphrase-file or --passphrase-fd",
-    )?;
+/// When there is no terminal, with what to do instead.
+pub fn ask(prompt: &str, instead: &str) -> Result<Passphrase> {
+    let typed = rpassword::prompt_password(prompt).map(Zeroizing::new);
+    let typed = typed.with_context(|| format!("the passphrase could not be asked for here; {instead}"))?;
     Ok(Passphrase::new(&typed)?)
 }
 

@@ -1,11 +1,11 @@
 //! `cairn shutdown` and `cairn start`: the whole cluster, step by step.
 
 use crate::client::{Client, Connection};
-use anyhow::{Context, Result, bail};
+use crate::{consent, say};
+use anyhow::{Result, bail};
 use cairn_manager::api::{JobStatus, PowerResponse, Status};
 use cairn_workflow::RowState;
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub fn shut_down(arguments: &ShutdownArguments) -> Result<ExitCode> {
     let client = arguments.connection.open()?;
     let status: Status = client.get("status")?;
     let question = format!("Shut down all nodes of `{}`?", status.cluster.name);
-    confirm(&question, arguments.yes)?;
+    consent::confirm(&question, arguments.yes)?;
     begin(&client, "shutdown", arguments.detach)
 }
 
@@ -48,33 +48,10 @@ pub fn start(arguments: &StartArguments) -> Result<ExitCode> {
     begin(&arguments.connection.open()?, "start", arguments.detach)
 }
 
-/// Asks on the terminal.
-///
-/// # Errors
-/// When the answer is no, or there is nobody to ask.
-pub fn confirm(question: &str, yes: bool) -> Result<()> {
-    if yes {
-        return Ok(());
-    }
-    if !std::io::stdin().is_terminal() {
-        bail!("there is no terminal to ask for your consent; say --yes");
-    }
-    eprint!("{question} [y/N] ");
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => bail!("nothing was done"),
-    }
-}
-
 fn begin(client: &Client, verb: &str, detach: bool) -> Result<ExitCode> {
-    let mut answer = client.post(verb, &serde_json::json!({}))?;
-    let begun: PowerResponse =
-        answer.body_mut().read_json().context("the manager's answer was not understood")?;
+    let begun: PowerResponse = client.post(verb, &serde_json::json!({}))?.for_eyes()?;
     if detach {
-        println!("begun: {} steps; `cairn status` shows how far it is", begun.plan.steps.len());
+        say!("begun: {} steps; `cairn status` shows how far it is", begun.plan.steps.len())?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut told = BTreeMap::new();
@@ -94,7 +71,7 @@ fn is_through(job: &JobStatus, asked: &str, told: &mut BTreeMap<String, RowState
     if job.job != asked {
         bail!("the cluster was told to {} meanwhile", job.job);
     }
-    tell(job, told);
+    tell(job, told)?;
     if let Some(failed) = job.rows.iter().find(|row| row.state == RowState::Failed) {
         bail!("{}: {}", failed.title, failed.note.as_deref().unwrap_or("it failed"));
     }
@@ -102,7 +79,7 @@ fn is_through(job: &JobStatus, asked: &str, told: &mut BTreeMap<String, RowState
 }
 
 /// One line for each step whose state is new.
-fn tell(job: &JobStatus, told: &mut BTreeMap<String, RowState>) {
+fn tell(job: &JobStatus, told: &mut BTreeMap<String, RowState>) -> Result<()> {
     for row in &job.rows {
         if told.insert(row.id.clone(), row.state) == Some(row.state) {
             continue;
@@ -110,9 +87,10 @@ fn tell(job: &JobStatus, told: &mut BTreeMap<String, RowState>) {
         match row.state {
             // standard error says why it failed
             RowState::Waiting | RowState::Running | RowState::Failed => {}
-            RowState::Done => println!("✓ {}", row.title),
+            RowState::Done => say!("✓ {}", row.title)?,
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What a person sees of long work: bars on a terminal, plain lines in a pipe.
 
+use crate::{note, say};
+use anyhow::Result;
 use cairn_manager::api::{NodeStatus, Status};
 use cairn_workflow::{EventLog, RowState, What};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -31,24 +33,26 @@ impl Board {
     }
 
     /// Something that happened once.
-    pub fn say(&self, text: &str) {
+    ///
+    /// # Errors
+    /// When standard output can't be written.
+    pub fn say(&self, text: &str) -> Result<()> {
         let line = format!("[{:6.1} s] {text}", self.started.elapsed().as_secs_f64());
         match &self.bars {
-            Some(bars) => {
-                let _ = bars.println(line);
-            }
-            None => println!("{line}"),
+            Some(bars) => Ok(bars.println(line)?),
+            None => say!("{line}"),
         }
     }
 
     /// Shows what changed since the last time.
-    pub fn show(&mut self, status: &Status) {
-        for node in &status.nodes {
-            self.show_node(node);
-        }
+    ///
+    /// # Errors
+    /// As [`Self::say`].
+    pub fn show(&mut self, status: &Status) -> Result<()> {
+        status.nodes.iter().try_for_each(|node| self.show_node(node))
     }
 
-    fn show_node(&mut self, node: &NodeStatus) {
+    fn show_node(&mut self, node: &NodeStatus) -> Result<()> {
         let (text, progress) = summary(node);
         let known = self.lines.get(&node.name).map(|(text, _)| text.as_str());
         let changed = known != Some(text.as_str());
@@ -63,9 +67,10 @@ impl Board {
             bar.set_message(text.clone());
             bar.tick();
         } else if changed {
-            self.say(&format!("{}: {text}", node.name));
+            self.say(&format!("{}: {text}", node.name))?;
         }
         self.lines.insert(node.name.clone(), (text, bar));
+        Ok(())
     }
 
     /// Leaves the last state on the terminal.
@@ -125,7 +130,7 @@ impl Transfer {
         let tenth = done.saturating_mul(10).checked_div(self.total).unwrap_or(0);
         if self.told.is_some_and(|told| tenth > told) {
             self.told = Some(tenth);
-            eprintln!("{}: {} of {} MB", self.title, done / 1_000_000, self.total / 1_000_000);
+            note!("{}: {} of {} MB", self.title, done / 1_000_000, self.total / 1_000_000);
         }
     }
 
@@ -183,7 +188,7 @@ impl Shown {
                     let title = self.titles.get(&step).unwrap_or(&step);
                     match self.current.take() {
                         Some(Transfer { bar: Some(bar), .. }) => bar.finish(),
-                        _ => eprintln!("{title}: done"),
+                        _ => note!("{title}: done"),
                     }
                 }
                 // the error itself is told by who asked for the job
@@ -196,7 +201,7 @@ impl Shown {
     fn say(&self, line: &str) {
         match self.current.as_ref().and_then(|transfer| transfer.bar.as_ref()) {
             Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
+            None => note!("{line}"),
         }
     }
 }

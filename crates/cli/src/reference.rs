@@ -1,8 +1,8 @@
 //! Shell completion and man pages, from the same definitions as the command line itself.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
+use crate::out;
 use anyhow::{Context as _, Result};
 use clap::{Args, CommandFactory as _};
 
@@ -25,8 +25,7 @@ pub struct ManArguments {
 /// # Errors
 /// When it can't be printed.
 pub fn completion(arguments: &CompletionArguments) -> Result<()> {
-    std::io::stdout().write_all(&script(arguments.shell))?;
-    Ok(())
+    out::bytes(&script(arguments.shell))
 }
 
 fn script(shell: clap_complete::Shell) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! `cairn status`: how the cluster is, for people and for scripts.
 
 use crate::client::{Client, Connection};
-use crate::exit;
+use crate::{exit, out};
 use anyhow::Result;
 use cairn_manager::api::{CheckResult, CheckStatus, NodeStatus, NodeVitals, Status};
 use cairn_model::phase::Phase;
@@ -31,14 +31,18 @@ pub fn run(arguments: &StatusArguments) -> Result<ExitCode> {
 /// # Errors
 /// When the manager can't be asked.
 pub fn print(client: &Client, json: bool) -> Result<ExitCode> {
-    let status: Status = client.get("status")?;
-    let checks: Vec<CheckStatus> = if json { Vec::new() } else { client.get("checks")? };
-    if json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
+    let answer = client.look("status")?;
+    let healthy = if json {
+        let status: Status = answer.exact()?;
+        out::json(&status)?;
+        status.healthy
     } else {
-        print!("{}{}", in_words(&status), failed(&checks));
-    }
-    Ok(if status.healthy { ExitCode::SUCCESS } else { exit::not_well() })
+        let status: Status = answer.for_eyes()?;
+        let checks: Vec<CheckStatus> = client.get("checks")?;
+        out::text(&(in_words(&status) + &failed(&checks)))?;
+        status.healthy
+    };
+    Ok(if healthy { ExitCode::SUCCESS } else { exit::not_well() })
 }
 
 /// Each check that did not go well: what was tried, what came back, what to do.

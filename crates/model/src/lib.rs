@@ -2,7 +2,8 @@
 //!
 //! No I/O, no clock, no async: everything here can be built, compared and serialised in a unit test.
 //! Start with [`cluster`], which is what the cluster file holds; [`inventory`] is what a machine is
-//! made of, [`phase`] where it stands, and [`log`] what it wrote down.
+//! made of, [`phase`] where it stands, [`log`] what it wrote down, and [`text`] what makes its words fit
+//! to be shown.
 
 #![forbid(unsafe_code)]
 
@@ -13,4 +14,5 @@ pub mod log;
 pub mod node_config;
 pub mod phase;
 pub mod secret;
+pub mod text;
 pub mod vitals;

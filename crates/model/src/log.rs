@@ -163,14 +163,6 @@ pub struct LogEntry {
     pub cut: bool,
 }
 
-impl LogEntry {
-    /// The message without what a terminal would take for a command.
-    pub fn printable(&self) -> String {
-        let shown = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
-        self.message.chars().map(shown).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,20 +197,6 @@ mod tests {
         ] {
             assert!(text.parse::<Unit>().is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_message_can_not_command_a_terminal() {
-        let entry = LogEntry {
-            cursor: "s=1".parse().unwrap(),
-            time_us: 0,
-            unit: None,
-            identifier: None,
-            priority: None,
-            message: "a\x1b]0;evil\x07\tb\nc\u{9b}2J".into(),
-            cut: false,
-        };
-        assert_eq!(entry.printable(), "a\u{fffd}]0;evil\u{fffd}\tb\nc\u{fffd}2J");
     }
 
     proptest! {

@@ -2,14 +2,15 @@
 //! memory, and is kept when it could not be sealed.
 
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::scratch::{self, Scratch};
 use super::{FileArguments, Opened};
+use crate::consent;
 use anyhow::{Context as _, Result, anyhow, bail};
-use cairn_vault::file::{self, ClusterFile};
+use cairn_vault::file::{self, ClusterFile, Sealed};
 use clap::Args;
 
 /// Arguments of `cairn file edit`.
@@ -38,7 +39,7 @@ impl Owner {
     pub(super) fn at_the_terminal() -> Self {
         let named = ["VISUAL", "EDITOR"].into_iter().filter_map(std::env::var_os);
         let editor = named.filter(|name| !name.is_empty()).chain(["vi".into()]).next().unwrap_or_default();
-        Self { editor, answer: Box::new(ask) }
+        Self { editor, answer: Box::new(|question| consent::ask(question).ok().flatten()) }
     }
 
     /// The editor's name may have arguments, so a shell takes it apart, as git does.
@@ -64,16 +65,6 @@ impl Owner {
     }
 }
 
-fn ask(question: &str) -> Option<bool> {
-    if !std::io::stdin().is_terminal() {
-        return None;
-    }
-    eprint!("{question} [y/N] ");
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).ok()?;
-    Some(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
 pub(super) fn run(arguments: &EditArguments, owner: &mut Owner, out: &mut impl Write) -> Result<()> {
     let EditArguments { file, from, yes } = arguments;
     let opened = file.open()?;
@@ -85,19 +76,23 @@ pub(super) fn run(arguments: &EditArguments, owner: &mut Owner, out: &mut impl W
         None => own.clone(),
     };
     let scratch = Scratch::new(&format!("{}.toml", opened.file.cluster().name), &begin)?;
-    session(&opened, &own, &scratch, *yes, owner, out).map_err(|error| {
+    let sealed = session(&opened, &own, &scratch, *yes, owner, out).map_err(|error| {
         if scratch.read().is_ok_and(|text| text == own) {
             return error;
         }
-        let kept = scratch.keep();
         error.context(format!(
-            "{} is as it was; your text stays in memory until the machine restarts: go on with --from {}",
-            opened.path.display(),
-            kept.display()
+            "your text stays in memory until the machine restarts: go on with --from {}",
+            scratch.keep().display()
         ))
-    })
+    })?;
+    match sealed {
+        Some(sealed) => opened.tell_next(&sealed, out),
+        None => Ok(writeln!(out, "Nothing was changed.")?),
+    }
 }
 
+/// Edits until the text is sealed in the file's place, or not to be. What comes after that is only telling, and
+/// no reason to edit again when it fails.
 fn session(
     opened: &Opened,
     own: &str,
@@ -105,16 +100,13 @@ fn session(
     yes: bool,
     owner: &mut Owner,
     out: &mut impl Write,
-) -> Result<()> {
+) -> Result<Option<Sealed>> {
     loop {
         owner.edit(scratch.path())?;
         let text = scratch.read()?;
         let next = match next(&opened.file, own, &text) {
             Ok(Some(next)) => next,
-            Ok(None) => {
-                writeln!(out, "Nothing was changed.")?;
-                return Ok(());
-            }
+            Ok(None) => return Ok(None),
             Err(error) if owner.agrees(&format!("{error:#}\nEdit it again?")) == Some(true) => continue,
             Err(error) => return Err(error),
         };
@@ -123,7 +115,7 @@ fn session(
         }
         let question = format!("Seal this as generation {}?", next.cluster().generation);
         match yes.then_some(true).or_else(|| owner.agrees(&question)) {
-            Some(true) => return opened.advance(&next, out),
+            Some(true) => return opened.seal_next(&next).map(Some),
             Some(false) if owner.agrees("Edit it again?") == Some(true) => {}
             Some(false) => bail!("it was not sealed, as you said"),
             None => bail!("there is no terminal to ask whether to seal this; give --yes"),

@@ -1,11 +1,10 @@
 //! `cairn file entry`: passphrase and file, in the form that a password manager imports.
 
-use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use super::FileArguments;
+use crate::private;
 use anyhow::Context as _;
 use cairn_vault::file::Entry;
 use clap::{Args, ValueEnum};
@@ -39,13 +38,7 @@ pub(super) fn run(arguments: &EntryArguments, out: &mut impl Write) -> anyhow::R
         PasswordManager::Bitwarden => entry.bitwarden()?,
         PasswordManager::Keepass => entry.keepass()?,
     };
-    File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(output)
-        .and_then(|mut file| file.write_all(content.expose().as_bytes()))
-        .with_context(|| format!("the import file {} could not be written", output.display()))?;
+    private::write(output, content.expose().as_bytes()).context("there is no import file")?;
     writeln!(out, "{}: the entry '{}'", output.display(), entry.title())?;
     writeln!(out, "It holds file and passphrase in the clear: import it now, then 'shred -u' it.")?;
     Ok(())

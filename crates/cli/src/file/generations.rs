@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::exit;
+use crate::out::json_text;
 use crate::passphrase::{self, PassphraseArguments};
 use cairn_vault::file::lineage::{self, FileCopy, Generation, Lineage, Newest};
 use cairn_vault::file::{ClusterFile, OpenError, Passphrase, changes, disk};
@@ -54,8 +55,7 @@ pub(super) fn run(arguments: &GenerationsArguments, out: &mut impl Write) -> any
     }
     let report = Report { clusters: lineage::order(&copies), not_opened };
     if *json {
-        serde_json::to_writer_pretty(&mut *out, &report)?;
-        writeln!(out)?;
+        writeln!(out, "{}", json_text(&report)?)?;
     } else {
         report.print(&opened, out)?;
     }
@@ -76,7 +76,7 @@ fn open(path: &Path, known: &mut Option<Passphrase>, asks: bool) -> anyhow::Resu
             opened => return Ok(opened?),
         }
     }
-    let typed = passphrase::ask(&format!("Passphrase of {}: ", path.display()))?;
+    let typed = passphrase::ask(&format!("Passphrase of {}: ", path.display()), passphrase::GIVE)?;
     let file = ClusterFile::open(&sealed, &typed)?;
     *known = Some(typed);
     Ok(file)

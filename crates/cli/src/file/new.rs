@@ -40,19 +40,26 @@ pub(super) fn run(arguments: &NewArguments, out: &mut impl Write) -> anyhow::Res
     if path.symlink_metadata().is_ok() {
         bail!(disk::DiskError::Exists(path.clone()));
     }
-    let own = if *own_passphrase { Some(passphrase::ask_twice(path)?) } else { passphrase.given()? };
-    let file = ClusterFile::new(name.clone(), *etcd, *compute, *backup)?;
-    let chosen = match &own {
-        Some(own) => own.clone(),
-        None => Passphrase::generate()?,
+    let own = if *own_passphrase {
+        Some(passphrase::ask_twice(path, "leave --own-passphrase out, or give it with --passphrase-file")?)
+    } else {
+        passphrase.given()?
     };
-    let sealed = file.seal(&chosen)?;
+    let file = ClusterFile::new(name.clone(), *etcd, *compute, *backup)?;
+    let sealed = match &own {
+        Some(own) => {
+            passphrase::print_strength(own, name.as_str());
+            file.seal(own)?
+        }
+        None => {
+            let generated = Passphrase::generate()?;
+            let sealed = file.seal(&generated)?;
+            show_once(path, &generated, out)?;
+            sealed
+        }
+    };
     disk::create(path, &sealed)?;
     describe(path, &sealed, out)?;
-    match own {
-        Some(own) => passphrase::print_strength(&own, name.as_str()),
-        None => show_once(&chosen, out)?,
-    }
     Ok(())
 }
 

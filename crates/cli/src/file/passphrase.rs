@@ -21,12 +21,12 @@ pub(super) fn run(arguments: &ChangeArguments, out: &mut impl Write) -> anyhow::
     let opened = file.open()?;
     let new = new.get(&opened.path)?;
     let sealed = opened.file.seal(new.passphrase())?;
+    match &new {
+        New::Own(own) => passphrase::print_strength(own, opened.file.cluster().name.as_str()),
+        New::Generated(generated) => show_once(&opened.path, generated, out)?,
+    }
     opened.replace(&sealed)?;
     describe(&opened.path, &sealed, out)?;
-    match new {
-        New::Own(own) => passphrase::print_strength(&own, opened.file.cluster().name.as_str()),
-        New::Generated(generated) => show_once(&generated, out)?,
-    }
     writeln!(
         out,
         "It opens with the new passphrase only. Store both in your password manager again.\n\

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::FileArguments;
+use crate::note;
 use clap::Args;
 use uuid::Uuid;
 
@@ -25,9 +26,9 @@ pub(super) fn run(arguments: &RecoveryKeyArguments, out: &mut impl Write) -> any
         .iter()
         .find(|node| node.enrolled.as_ref().is_some_and(|machine| machine.luks == Some(*luks_uuid)));
     match known {
-        Some(node) => eprintln!("The recovery key of '{}':", node.name),
+        Some(node) => note!("The recovery key of '{}':", node.name),
         // an older file than the volume still opens it
-        None => eprintln!("The file does not name this volume; if it is this cluster's, this is its key:"),
+        None => note!("The file does not name this volume; if it is this cluster's, this is its key:"),
     }
     let key = file.keyring().recovery_key_of(*luks_uuid);
     writeln!(out, "{}", key.expose())?;

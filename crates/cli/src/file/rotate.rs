@@ -91,11 +91,11 @@ pub(super) fn run(arguments: &RotateArguments, out: &mut impl Write) -> anyhow::
     let joined = cluster.nodes.iter().filter(|node| node.enrolled.is_some()).count();
     if parts && joined > 0 && !force {
         bail!(
-            "{what} were not rotated: {joined} machines have joined, and {does_not}. Cairn can't tell them of new ones yet. With --force the file is rotated all the same; keep the old one"
+            "{what}: not rotated, since machines have joined ({joined}), and {does_not}. Cairn can't tell them yet. With --force the file is rotated all the same; keep the old one"
         );
     }
     let next = opened.file.next(|cluster| Ok(cluster.with_rotated(*class)))?;
-    opened.advance(&next, out)?;
+    opened.tell_next(&opened.seal_next(&next)?, out)?;
     writeln!(out, "Epoch {} of {what} ('{}').", next.cluster().epochs.of(*class), class.label())?;
     writeln!(out, "  It does:      {does}.\n  It does not:  {does_not}.")?;
     writeln!(

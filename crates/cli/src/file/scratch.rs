@@ -4,10 +4,11 @@
 //! none of which works below /proc/self/fd.
 
 use std::fs::{File, Permissions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::private;
 use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
@@ -38,11 +39,11 @@ impl Scratch {
         )
     }
 
-    fn new_in(place: &Path, name: &str, text: &str) -> io::Result<Self> {
+    fn new_in(place: &Path, name: &str, text: &str) -> Result<Self> {
         let private = Permissions::from_mode(0o700);
         let folder = tempfile::Builder::new().prefix("cairn-").permissions(private).tempdir_in(place)?;
         let path = folder.path().join(name);
-        File::options().write(true).create_new(true).mode(0o600).open(&path)?.write_all(text.as_bytes())?;
+        private::write(&path, text.as_bytes())?;
         Ok(Self { folder, path })
     }
 

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::net::Ipv4Addr;
 
 use super::FileArguments;
+use crate::out::json_text;
 use cairn_model::address::Network;
 use cairn_model::cluster::{Fingerprint, Name, Node, Role, SecretClass};
 use cairn_vault::file::ClusterFile;
@@ -27,8 +28,7 @@ pub(super) fn run(arguments: &ShowArguments, out: &mut impl Write) -> anyhow::Re
     let ShowArguments { file, json } = arguments;
     let view = View::of(&file.open()?.file);
     if *json {
-        serde_json::to_writer_pretty(&mut *out, &view)?;
-        writeln!(out)?;
+        writeln!(out, "{}", json_text(&view)?)?;
     } else {
         write!(out, "{view}")?;
     }

@@ -282,7 +282,7 @@ fn what_machines_would_not_follow_is_rotated_only_when_forced() {
     let joined = made().0.next(|it| it.with_enrolled(&"etcd-1".parse().unwrap(), key)).unwrap();
     disk::create(&desk.path("file"), &seal(&joined)).unwrap();
     let refused = desk.error("rotate @file agents --passphrase-file @pass");
-    assert!(refused.contains("1 machines have joined") && refused.contains("unlock"), "{refused}");
+    assert!(refused.contains("since machines have joined (1)") && refused.contains("unlock"), "{refused}");
     let forced = desk.cairn("rotate @file agents --passphrase-file @pass --force").unwrap();
     assert!(forced.contains("generation 3"), "{forced}");
 }
@@ -321,5 +321,45 @@ fn an_entry_is_for_its_owner_alone_and_takes_the_place_of_nothing() {
     assert_eq!(desk.path("import.json").metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let json: serde_json::Value = serde_json::from_str(&desk.read("import.json")).unwrap();
     assert_eq!(json["items"][0]["login"]["password"], PASSPHRASE);
-    assert!(desk.error(line).contains("could not be written"));
+    assert!(desk.error(line).contains("could not be made"));
+}
+
+/// A terminal that is closed when this is said.
+struct Closed(&'static str);
+
+impl Write for Closed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match String::from_utf8_lossy(bytes).contains(self.0) {
+            true => Err(std::io::ErrorKind::BrokenPipe.into()),
+            false => Ok(bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_generated_passphrase_that_could_not_be_shown_locks_nothing() {
+    let desk = Desk::with_file();
+    let change = desk.parse("passphrase @file --passphrase-file @pass --generate").unwrap();
+    assert!(run_to(change, &mut Closed("shown this once")).is_err());
+    desk.cairn("open @file --passphrase-file @pass").unwrap();
+
+    let new = desk.parse("new @new --name home").unwrap();
+    assert!(run_to(new, &mut Closed("shown this once")).is_err());
+    assert!(!desk.path("new").exists());
+}
+
+#[test]
+fn an_edit_that_was_sealed_is_not_taken_back_when_it_could_not_be_told() {
+    let desk = Desk::with_file();
+    let line = "edit @file --passphrase-file @pass --yes";
+    let FileCommand::Edit(arguments) = desk.parse(line).unwrap() else { panic!() };
+    let editor = "sed -i s/compute-1/attic/".into();
+    let mut owner = edit::Owner { editor, answer: Box::new(|_| None) };
+    let error = edit::run(&arguments, &mut owner, &mut Closed(", generation ")).unwrap_err();
+    assert_eq!(disk::load(&desk.path("file")).unwrap().generation(), 2);
+    assert!(!format!("{error:#}").contains("--from"), "{error:#}");
 }

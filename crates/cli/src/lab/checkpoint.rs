@@ -2,6 +2,7 @@
 
 use super::manager;
 use super::paths::Paths;
+use crate::say;
 use anyhow::{Context, Result};
 use cairn_lab::{CheckpointKind, Lab, Tools};
 use clap::Subcommand;
@@ -41,9 +42,9 @@ fn save(name: &str, paths: &Paths) -> Result<()> {
     let saved = saved?;
     match (saved.kind, saved.reason) {
         (CheckpointKind::Disks, reason) => {
-            println!("saved the disks only, the machines will start cold: {}", reason.unwrap_or_default());
+            say!("saved the disks only, the machines will start cold: {}", reason.unwrap_or_default())?;
         }
-        (CheckpointKind::Running, _) => println!("saved with the machines running"),
+        (CheckpointKind::Running, _) => say!("saved with the machines running")?,
     }
     Ok(())
 }
@@ -60,7 +61,7 @@ fn restore(name: &str, paths: &Paths) -> Result<()> {
 fn list(paths: &Paths) -> Result<()> {
     let Ok(entries) = std::fs::read_dir(paths.checkpoints()) else { return Ok(()) };
     for entry in entries.flatten() {
-        println!("{}", entry.file_name().to_string_lossy());
+        say!("{}", entry.file_name().to_string_lossy())?;
     }
     Ok(())
 }

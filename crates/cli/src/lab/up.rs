@@ -3,8 +3,8 @@
 use super::paths::Paths;
 use super::{client, down, manager, media};
 use crate::client::Client;
-use crate::node;
 use crate::progress::Board;
+use crate::{node, note, private, say};
 use anyhow::{Context, Result, bail};
 use cairn_lab::{DiskSpec, Lab, LabSpec, MachineSpec, Tools, preflight};
 use cairn_manager::api::{ApproveRequest, MachineStatus, Status};
@@ -12,7 +12,7 @@ use cairn_model::cluster::Role;
 use cairn_model::phase::Phase;
 use cairn_vault::file::{ClusterFile, Passphrase, disk};
 use std::collections::BTreeSet;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,7 +73,7 @@ pub fn run(arguments: &UpArguments, paths: &Paths) -> Result<ExitCode> {
     match result {
         Err(error) if error.is::<Interrupted>() => return interrupted(paths),
         Err(error) => {
-            eprintln!("The lab is left as it is: look around, then `cairn lab down`.");
+            note!("The lab is left as it is: look around, then `cairn lab down`.");
             return Err(error);
         }
         Ok(()) => {}
@@ -82,7 +82,7 @@ pub fn run(arguments: &UpArguments, paths: &Paths) -> Result<ExitCode> {
     if arguments.detach {
         return Ok(ExitCode::SUCCESS);
     }
-    println!("\nCtrl-C takes everything down.");
+    say!("\nCtrl-C takes everything down.")?;
     while !stop.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -90,7 +90,7 @@ pub fn run(arguments: &UpArguments, paths: &Paths) -> Result<ExitCode> {
 }
 
 fn interrupted(paths: &Paths) -> Result<ExitCode> {
-    println!("Taking the lab down.");
+    say!("Taking the lab down.")?;
     down(paths)?;
     Ok(ExitCode::from(130))
 }
@@ -117,27 +117,27 @@ fn bring_up(arguments: &UpArguments, paths: &Paths, board: &mut Board, stop: &At
     std::fs::create_dir_all(paths.state())?;
     down(paths).context("what an earlier lab left can't be cleared")?;
     let cluster = new_cluster_file(arguments, paths)?;
-    board.say("a new cluster file, and an empty network");
+    board.say("a new cluster file, and an empty network")?;
     let lab = Lab::create(paths.state(), Tools::discover(&root)?, &LabSpec::new(Vec::new()))?;
     manager::start(&lab, paths)?;
     let client = client(paths)?;
-    board.say("the manager runs");
+    board.say("the manager runs")?;
 
-    let names = |role| cluster.cluster().nodes_of(role).map(|n| n.name.to_string()).collect::<Vec<_>>();
+    let names = |role| cluster.cluster().nodes_of(role).map(|n| n.name.clone()).collect::<Vec<_>>();
     for node in names(Role::Etcd) {
         check(stop)?;
         let image = media::prepare(&client, paths, &node)?;
-        board.say(&format!("a medium for {node}"));
-        lab.add_machine(&etcd_machine(arguments, &node, image))?;
+        board.say(&format!("a medium for {node}"))?;
+        lab.add_machine(&etcd_machine(arguments, node.as_str(), image))?;
     }
     for node in names(Role::Compute).into_iter().take(arguments.compute.into()) {
-        lab.add_machine(&compute_machine(arguments, &node))?;
+        lab.add_machine(&compute_machine(arguments, node.as_str()))?;
     }
     for machine in lab.machines()? {
         check(stop)?;
         machine.power_on()?;
     }
-    board.say("all machines are switched on");
+    board.say("all machines are switched on")?;
     if arguments.manual {
         return Ok(());
     }
@@ -145,15 +145,14 @@ fn bring_up(arguments: &UpArguments, paths: &Paths, board: &mut Board, stop: &At
 }
 
 fn new_cluster_file(arguments: &UpArguments, paths: &Paths) -> Result<ClusterFile> {
-    use std::io::Write;
     std::fs::create_dir_all(paths.kept())?;
     let passphrase = Passphrase::generate()?;
     let compute = arguments.compute.saturating_add(arguments.spare_compute);
     let file = ClusterFile::new("lab".parse()?, arguments.etcd, compute, 0)?;
     disk::create(&paths.cluster_file(), &file.seal(&passphrase)?)?;
-    let mut written =
-        std::fs::File::options().write(true).create_new(true).mode(0o600).open(paths.passphrase())?;
-    writeln!(written, "{}", passphrase.to_secret().expose())?;
+    private::create(&paths.passphrase(), |written| {
+        Ok(writeln!(written, "{}", passphrase.to_secret().expose())?)
+    })?;
     Ok(file)
 }
 
@@ -187,9 +186,9 @@ fn wait_until_healthy(lab: &Lab, client: &Client, board: &mut Board, stop: &Atom
     loop {
         check(stop)?;
         let status: Status = client.get("status")?;
-        board.show(&status);
+        board.show(&status)?;
         if status.healthy && all_run(&machines, &status) {
-            board.say("the cluster is healthy");
+            board.say("the cluster is healthy")?;
             return Ok(());
         }
         for machine in &status.machines {
@@ -232,17 +231,17 @@ fn approve(lab: &Lab, client: &Client, machine: &MachineStatus, board: &Board) -
         ..ApproveRequest::default()
     };
     let approved = node::approve(client, &machine.id, &request)?;
-    board.say(&format!("{}: the code {code} is the same on both sides: approved", approved.node));
+    board.say(&format!("{}: the code {code} is the same on both sides: approved", approved.node))?;
     Ok(true)
 }
 
 fn explain(paths: &Paths) -> Result<()> {
     let url = std::fs::read_to_string(paths.url())?;
-    println!("\nThe page:      {}", url.trim());
-    println!("Its password:  cat {}", paths.passphrase().display());
-    println!("How it is:     cairn lab status");
-    println!("Look inside:   cairn lab exec etcd-1 -- systemctl status cairn-etcd");
-    println!("A console:     cairn lab console etcd-1");
-    println!("Other commands find the lab's manager after:  eval \"$(cairn lab env)\"");
+    say!("\nThe page:      {}", url.trim())?;
+    say!("Its password:  cat {}", paths.passphrase().display())?;
+    say!("How it is:     cairn lab status")?;
+    say!("Look inside:   cairn lab exec etcd-1 -- systemctl status cairn-etcd")?;
+    say!("A console:     cairn lab console etcd-1")?;
+    say!("Other commands find the lab's manager after:  eval \"$(cairn lab env)\"")?;
     Ok(())
 }

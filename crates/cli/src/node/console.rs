@@ -1,13 +1,14 @@
 //! `cairn node console`: a serial adapter of the manager's machine, for a node without a screen.
 
-use super::logs::escaped;
-use crate::client::{Client, Connection};
+use crate::client::{Client, Connection, escaped};
 use crate::events::Event;
+use crate::{note, out};
 use anyhow::{Context, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cairn_manager::api::Adapter;
-use std::io::{BufRead, Write};
+use std::fmt::Write as _;
+use std::io::BufRead as _;
 use std::sync::Arc;
 
 #[derive(Debug, clap::Args)]
@@ -28,36 +29,35 @@ pub struct ConsoleArguments {
 pub fn run(arguments: &ConsoleArguments) -> Result<()> {
     let ConsoleArguments { adapter, json, connection } = arguments;
     let client = Arc::new(connection.open()?);
-    let Some(adapter) = adapter else { return list(&client, *json) };
+    let Some(adapter) = adapter else {
+        return client.look("serial")?.print(*json, |adapters: &Vec<_>| list(adapters));
+    };
     let path = format!("serial/{}", escaped(adapter));
-    let events = client.events(&format!("{path}/stream"), None)?;
+    let mut events = client.events(&format!("{path}/stream"), None)?;
     // Not waited for: it reads until Ctrl-C.
     std::thread::spawn(move || {
         if let Err(error) = type_lines(&client, &format!("{path}/input")) {
-            eprintln!("cairn: {error:#}");
+            note!("cairn: {error:#}");
         }
     });
-    let mut out = std::io::stdout();
-    for event in events {
-        out.write_all(&said(&event)?)?;
-        out.flush()?;
+    for event in events.by_ref() {
+        // As it comes: a terminal is what the node's console means to talk to.
+        out::bytes(&said(&event)?)?;
     }
-    bail!("the adapter was pulled out, or the manager went away")
+    bail!("{}; was the adapter pulled out?", events.end())
 }
 
-fn list(client: &Client, json: bool) -> Result<()> {
-    let adapters: Vec<Adapter> = client.get("serial")?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&adapters)?);
-    } else if adapters.is_empty() {
-        println!("No serial adapter is plugged into the manager's machine.");
+fn list(adapters: &[Adapter]) -> String {
+    let mut text = String::new();
+    if adapters.is_empty() {
+        text.push_str("No serial adapter is plugged into the manager's machine.\n");
     }
-    for Adapter { name, device, problem } in adapters.iter().filter(|_| !json) {
+    for Adapter { name, device, problem } in adapters {
         let problem = problem.as_ref().map_or_else(String::new, |problem| format!(": {problem}"));
         let mark = if problem.is_empty() { '●' } else { '▲' };
-        println!("{mark} {name}  ({}){problem}", device.display());
+        let _ = writeln!(text, "{mark} {name}  ({}){problem}", device.display());
     }
-    Ok(())
+    text
 }
 
 fn said(event: &Event) -> Result<Vec<u8>> {

@@ -2,6 +2,7 @@
 
 use crate::client::{Client, Connection};
 use crate::status::gigabytes;
+use crate::{out, say};
 use anyhow::{Result, bail};
 use cairn_manager::api::{MachineStatus, Status};
 use cairn_model::inventory::Disk;
@@ -27,26 +28,28 @@ pub fn run(arguments: &DiscoverArguments) -> Result<()> {
     let mut shown = BTreeMap::new();
     // asked for before the first look, so that no change between the two is missed
     let events = if arguments.watch { Some(client.events("events", None)?) } else { None };
-    let machines = waiting(&client)?;
+    let machines = waiting(&client, arguments.json)?;
     if !arguments.watch && arguments.json {
-        println!("{}", serde_json::to_string_pretty(&serde_json::json!({ "machines": machines }))?);
+        out::json(&serde_json::json!({ "machines": machines }))?;
         return Ok(());
     }
     if machines.is_empty() && !arguments.json {
-        println!("no machine waits; switch one on that starts from the network or from a prepared medium");
+        say!("no machine waits; switch one on that starts from the network or from a prepared medium")?;
     }
     show(machines, &mut shown, arguments.json)?;
-    let Some(events) = events else { return Ok(()) };
-    for event in events {
+    let Some(mut events) = events else { return Ok(()) };
+    for event in events.by_ref() {
         if event.name == "status" {
-            show(waiting(&client)?, &mut shown, arguments.json)?;
+            show(waiting(&client, arguments.json)?, &mut shown, arguments.json)?;
         }
     }
-    bail!("the manager went away")
+    bail!("{}", events.end())
 }
 
-fn waiting(client: &Client) -> Result<Vec<MachineStatus>> {
-    Ok(client.get::<Status>("status")?.machines)
+fn waiting(client: &Client, exact: bool) -> Result<Vec<MachineStatus>> {
+    let answer = client.look("status")?;
+    let status: Status = if exact { answer.exact()? } else { answer.for_eyes()? };
+    Ok(status.machines)
 }
 
 /// What is new since the last look.
@@ -55,7 +58,7 @@ fn show(machines: Vec<MachineStatus>, shown: &mut BTreeMap<String, MachineStatus
         shown.keys().filter(|id| !machines.iter().any(|m| m.id == **id)).cloned().collect();
     for id in gone {
         if let Some(machine) = shown.remove(&id).filter(|_| !json) {
-            println!("{} is gone or became a node", machine.short_id);
+            say!("{} is gone or became a node", machine.short_id)?;
         }
     }
     for machine in machines {
@@ -63,9 +66,9 @@ fn show(machines: Vec<MachineStatus>, shown: &mut BTreeMap<String, MachineStatus
             continue;
         }
         if json {
-            println!("{}", serde_json::to_string(&machine)?);
+            out::json_line(&machine)?;
         } else {
-            print!("{}", in_words(&machine));
+            out::text(&in_words(&machine))?;
         }
         shown.insert(machine.id.clone(), machine);
     }

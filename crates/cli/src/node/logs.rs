@@ -1,11 +1,12 @@
 //! `cairn node logs`: a node's journal on the terminal.
 
-use crate::client::{Client, Connection};
+use crate::client::{Client, Connection, Stream, escaped};
+use crate::{note, out, say};
 use anyhow::Result;
 use cairn_manager::api::{LogBroken, NodeLog, NodeUnits};
+use cairn_model::cluster::Name;
 use cairn_model::log::{LogEntry, Unit};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
-use std::io::Write;
+use cairn_model::text::{one_line, printable};
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -15,7 +16,7 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, clap::Args)]
 pub struct LogsArguments {
-    node: String,
+    node: Name,
     /// Only this unit's, such as k3s.service, or `kernel`
     #[arg(long, short)]
     unit: Option<Unit>,
@@ -41,30 +42,23 @@ pub fn run(arguments: &LogsArguments) -> Result<()> {
     let LogsArguments { node, unit, follow, lines, units, json, connection } = arguments;
     let client = connection.open()?;
     if *units {
-        return list_units(&client, node, *json);
+        return client.look(&format!("nodes/{node}/units"))?.print(*json, units_in_words);
     }
     let unit = unit.as_ref().map_or_else(String::new, |unit| format!("&unit={}", escaped(unit.as_str())));
-    let path = format!("nodes/{}/logs?lines={lines}{unit}", escaped(node));
+    let path = format!("nodes/{node}/logs?lines={lines}{unit}");
     if *follow {
         return print_what_comes(&client, &format!("{path}&follow=true"), *json);
     }
-    let log: NodeLog = client.get(&path)?;
+    // Exactly: a message may have several lines.
+    let log: NodeLog = client.look(&path)?.exact()?;
     if *json {
-        println!("{}", serde_json::to_string_pretty(&log)?);
-    } else {
-        log.entries.iter().for_each(|entry| println!("{}", in_words(entry)));
+        return out::json(&log);
     }
-    Ok(())
+    log.entries.iter().try_for_each(|entry| say!("{}", in_words(entry)))
 }
 
-fn list_units(client: &Client, node: &str, json: bool) -> Result<()> {
-    let units: NodeUnits = client.get(&format!("nodes/{}/units", escaped(node)))?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&units)?);
-    } else {
-        units.units.iter().for_each(|unit| println!("{unit}"));
-    }
-    Ok(())
+fn units_in_words(units: &NodeUnits) -> String {
+    units.units.iter().map(|unit| format!("{unit}\n")).collect()
 }
 
 /// Until nobody reads it any more. A manager that is started again is asked again.
@@ -72,43 +66,48 @@ fn print_what_comes(client: &Client, path: &str, json: bool) -> Result<()> {
     let mut after: Option<String> = None;
     let mut events = client.events(path, None)?;
     loop {
-        for event in events {
+        for event in events.by_ref() {
             if event.name == "broken" {
                 let broken: LogBroken = serde_json::from_str(&event.data)?;
-                eprintln!("cairn: {}; trying again", broken.reason);
+                note!("cairn: {}; trying again", one_line(&broken.reason));
             }
             if event.name != "entry" {
                 continue;
             }
-            let line = if json { event.data } else { in_words(&serde_json::from_str(&event.data)?) };
-            if writeln!(std::io::stdout(), "{line}").is_err() {
-                return Ok(());
+            let entry: LogEntry = serde_json::from_str(&event.data)?;
+            if json {
+                out::json_line(&entry)?
+            } else {
+                say!("{}", in_words(&entry))?
             }
             after = event.id.or(after);
         }
-        eprintln!("cairn: the manager went away; trying again");
-        events = loop {
-            std::thread::sleep(AGAIN);
-            if let Ok(events) = client.events(path, after.as_deref()) {
-                break events;
-            }
-        };
+        events = again(client, path, after.as_deref(), events.end());
     }
 }
 
-/// RFC 3986, section 2.3: all but the unreserved characters.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-pub(super) fn escaped(text: &str) -> PercentEncode<'_> {
-    utf8_percent_encode(text, RESERVED)
+/// Asks until the manager answers, and says each reason once.
+fn again(client: &Client, path: &str, after: Option<&str>, mut said: String) -> Stream {
+    note!("cairn: {said}; trying again");
+    loop {
+        std::thread::sleep(AGAIN);
+        match client.events(path, after).map_err(|error| format!("{error:#}")) {
+            Ok(events) => return events,
+            Err(reason) if reason == said => {}
+            Err(reason) => {
+                note!("cairn: {reason}; trying again");
+                said = reason;
+            }
+        }
+    }
 }
 
 /// Time (UTC), unit or program, and the message, further lines under the first.
 fn in_words(entry: &LogEntry) -> String {
     let source = entry.unit.as_deref().or(entry.identifier.as_deref()).unwrap_or("-");
-    let source: String = source.chars().filter(|c| !c.is_control()).collect();
     let cut = if entry.cut { " ..." } else { "" };
-    format!("{}  {source}: {}{cut}", time(entry.time_us), entry.printable().replace('\n', "\n    "))
+    let message = entry.message.replace('\n', "\n    ");
+    printable(&format!("{}  {}: {message}{cut}", time(entry.time_us), one_line(source)))
 }
 
 fn time(microseconds: u64) -> String {
@@ -140,10 +139,5 @@ mod tests {
     fn a_clock_that_is_far_off_is_shown_as_it_is() {
         assert_eq!(time(0), "1970-01-01T00:00:00Z");
         assert_eq!(time(u64::MAX), format!("{} us", u64::MAX));
-    }
-
-    #[test]
-    fn what_is_typed_stays_one_part_of_the_address() {
-        assert_eq!(escaped("a/../b?c=d&e f").to_string(), "a%2F..%2Fb%3Fc%3Dd%26e%20f");
     }
 }

@@ -1,15 +1,17 @@
 //! `cairn node prepare`, `media`, `disks`: media for machines that can't start from the network.
 
 use crate::client::{Client, Connection};
-use crate::medium;
 use crate::progress::Transfer;
 use crate::status::gigabytes;
+use crate::{medium, say};
 use anyhow::{Context, Result, bail};
 use cairn_manager::api::{
     DiskStatus, JobStatus, MediumKind, MediumRequest, MediumState, MediumStatus, WriteMediumRequest,
 };
+use cairn_model::cluster::Name;
 use cairn_workflow::RowState;
 use clap::ValueEnum;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +20,7 @@ const POLL: Duration = Duration::from_millis(500);
 /// Arguments of `cairn node prepare`.
 #[derive(Debug, clap::Args)]
 pub struct PrepareArguments {
-    node: String,
+    node: Name,
     /// Where to write the disk image; there must be nothing yet. Compressed when the name ends in .gz
     #[arg(long, short, value_name = "FILE", required_unless_present = "disk")]
     output: Option<PathBuf>,
@@ -69,18 +71,18 @@ pub fn prepare(arguments: PrepareArguments) -> Result<()> {
     save(&client, &node, &request, &output)
 }
 
-fn save(client: &Client, node: &str, request: &MediumRequest, output: &Path) -> Result<()> {
+fn save(client: &Client, node: &Name, request: &MediumRequest, output: &Path) -> Result<()> {
     let mut transfer = Transfer::new(&output.display().to_string());
     let sum = medium::save(client, node, request, output, &mut transfer)?;
-    println!("{}: write it to a {}, and start the machine from it", output.display(), request.kind);
-    println!("SHA-256 of the image: {sum}");
+    say!("{}: write it to a {}, and start the machine from it", output.display(), request.kind)?;
+    say!("SHA-256 of the image: {sum}")?;
     Ok(())
 }
 
 /// Follows the job to its end.
-fn write(client: &Client, node: &str, request: &WriteMediumRequest) -> Result<()> {
+fn write(client: &Client, node: &Name, request: &WriteMediumRequest) -> Result<()> {
     let path = format!("nodes/{node}/medium/write");
-    let mut job: JobStatus = client.post(&path, request)?.body_mut().read_json()?;
+    let mut job: JobStatus = client.post(&path, request)?.for_eyes()?;
     let mut shown: Option<(String, Transfer)> = None;
     loop {
         if let Some(row) = job.rows.iter().find(|row| row.state == RowState::Failed) {
@@ -107,47 +109,42 @@ fn write(client: &Client, node: &str, request: &WriteMediumRequest) -> Result<()
     if let Some((_, last)) = &shown {
         last.end();
     }
-    println!("{}: written and read back. Take it out, and start the machine of {node} from it", request.disk);
+    say!("{}: written and read back. Take it out, and start the machine of {node} from it", request.disk)?;
     Ok(())
 }
 
 /// # Errors
 /// What the manager says.
 pub fn disks(client: &Client, json: bool) -> Result<()> {
-    let disks: Vec<DiskStatus> = client.get("disks")?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&disks)?);
-        return Ok(());
-    }
+    client.look("disks")?.print(json, |disks: &Vec<_>| disks_in_words(disks))
+}
+
+fn disks_in_words(disks: &[DiskStatus]) -> String {
     if disks.is_empty() {
-        println!("The manager's machine has no disks that could be listed; plug in a card or stick.");
-        return Ok(());
+        return "The manager's machine has no disks that could be listed; plug in a card or stick.\n"
+            .to_owned();
     }
+    let mut text = String::new();
     let width = disks.iter().map(|disk| disk.id.len()).max().unwrap_or(0);
-    for DiskStatus { id, product, size, refused } in &disks {
+    for DiskStatus { id, product, size, refused } in disks {
         let word = refused.as_ref().map_or("offered".to_owned(), |reason| format!("refused: {reason}"));
-        println!("{id:width$}  {:6.1} GB  {product}  {word}", gigabytes(*size));
+        let _ = writeln!(text, "{id:width$}  {:6.1} GB  {product}  {word}", gigabytes(*size));
     }
-    Ok(())
+    text
 }
 
 /// # Errors
 /// What the manager says.
 pub fn media(client: &Client, json: bool) -> Result<()> {
-    let media: Vec<MediumStatus> = client.get("media")?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&media)?);
-        return Ok(());
-    }
+    client.look("media")?.print(json, |media: &Vec<_>| media_in_words(media))
+}
+
+fn media_in_words(media: &[MediumStatus]) -> String {
     if media.is_empty() {
-        println!("No medium was prepared by this manager.");
-        return Ok(());
+        return "No medium was prepared by this manager.\n".to_owned();
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    for medium in &media {
-        println!("{}", line(medium, now));
-    }
-    Ok(())
+    media.iter().map(|medium| line(medium, now) + "\n").collect()
 }
 
 /// `now` is in seconds since 1970.
