@@ -23,7 +23,7 @@ pub use crate::network::types::{
     DhcpServer, FetchStatus, FoundMachine, InterfaceStatus, Mode, NetworkReport, PortStatus, ScanReport,
     ScanRequest, StoryLine, WireMachine,
 };
-pub(crate) use auth::{SESSION_COOKIE, Session, is_own_origin, own_host_only};
+pub(crate) use auth::{SESSION_COOKIE, Session, is_own_origin, own_host_only, session_cookie};
 pub use cairn_host::serial::Adapter;
 pub use cairn_netboot::Stage;
 pub(crate) use cluster::{remove, shut_down, start};

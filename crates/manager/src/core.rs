@@ -9,6 +9,7 @@ use crate::jobs::Jobs;
 use crate::network::{NetworkView, Scanner};
 use crate::patience::Patience;
 use crate::registry::{Heard, Machine, Registry};
+use crate::session::Sessions;
 use crate::token::Token;
 use crate::{api, dial, status};
 use cairn_host::serial::Consoles;
@@ -30,7 +31,10 @@ pub struct Core {
     pub book: Book,
     pub jobs: Jobs,
     pub trust: Trust,
+    /// Of the command line and of programs.
     pub token: Token,
+    /// Of browsers.
+    pub sessions: Sessions,
     /// With those who try passphrases.
     pub patience: Arc<Patience>,
     pub image_dir: PathBuf,
@@ -75,6 +79,7 @@ impl Core {
             jobs: Jobs::new(Arc::new(Feed::new(SystemTime::now()))),
             trust,
             token,
+            sessions: Sessions::default(),
             patience,
             image_dir,
             registry: Mutex::default(),

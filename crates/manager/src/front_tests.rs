@@ -6,7 +6,7 @@ use axum::body::to_bytes;
 use axum::http::request::Builder;
 use std::path::Path;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 const LOCAL: &str = "127.0.0.1:4200";
 const LAN: &str = "192.168.1.5:4200";
@@ -44,7 +44,8 @@ impl Site {
 
     /// With the cookie of a browser that has logged in.
     async fn form(&self, path: &str, body: &str) -> (StatusCode, String) {
-        let cookie = format!("cairn_session={}", crate::token::Token::parse(&self.token).unwrap().cookie());
+        let session = self.door.core().map(|core| core.sessions.begin(Instant::now()).unwrap());
+        let cookie = format!("cairn_session={}", session.as_ref().map_or("", |cookie| cookie.expose()));
         let request = Request::post(path)
             .header(header::COOKIE, cookie)
             .header(header::ORIGIN, format!("http://{}", self.host))

@@ -49,6 +49,7 @@ mod question;
 pub mod registry;
 mod run;
 mod seek;
+mod session;
 #[cfg(test)]
 mod simulation;
 mod status;

@@ -1,7 +1,6 @@
 //! The session token: who has it may change the cluster.
 
 use cairn_model::secret::Secret;
-use sha2::{Digest as _, Sha256};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -59,18 +58,6 @@ impl Token {
     pub fn is(&self, given: &str) -> bool {
         self.expose().as_bytes().ct_eq(given.trim().as_bytes()).into()
     }
-
-    /// What a browser keeps: follows from the token but does not tell it, so that a cookie that gets
-    /// lost opens the page and not the API of scripts.
-    pub fn cookie(&self) -> String {
-        hex::encode(
-            Sha256::new_with_prefix(b"cairn/v1/session-cookie").chain_update(self.expose()).finalize(),
-        )
-    }
-
-    pub fn is_cookie(&self, given: &str) -> bool {
-        self.cookie().as_bytes().ct_eq(given.as_bytes()).into()
-    }
 }
 
 #[cfg(test)]
@@ -78,10 +65,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cookie_is_not_the_token() {
-        let token = Token::generate().unwrap();
-        assert!(token.is_cookie(&token.cookie()) && !token.is(&token.cookie()));
-        assert!(!token.is_cookie(token.expose()) && !token.is(""));
+    fn only_the_very_token_is_it() {
+        let [token, other] = [(); 2].map(|()| Token::generate().unwrap());
+        assert!(token.is(token.expose()) && !token.is(other.expose()) && !token.is(""));
     }
 
     #[test]

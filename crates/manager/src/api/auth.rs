@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header, uri::Authority};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::{IpAddr, SocketAddr};
+use tokio::time::Instant;
 
 pub const SESSION_COOKIE: &str = "cairn_session";
 
@@ -51,7 +52,8 @@ pub async fn own_host_only(State(bound): State<SocketAddr>, request: Request, ne
     }
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// What the browser shows of its session.
+pub fn session_cookie(headers: &HeaderMap) -> Option<&str> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(name, _)| *name == SESSION_COOKIE).map(|(_, value)| value)
@@ -70,7 +72,8 @@ impl FromRequestParts<Shared> for Session {
             let words = "the session token is not the one of this manager; it stands in the file 'token' of its working directory";
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong-token", words));
         }
-        if !cookie(headers).is_some_and(|value| shared.core.token.is_cookie(value)) {
+        let goes_on = |cookie| shared.core.sessions.goes_on(cookie, Instant::now());
+        if !session_cookie(headers).is_some_and(goes_on) {
             let words =
                 "the session token is needed: send it as 'Authorization: Bearer', or log in on the page";
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "no-token", words));
@@ -116,7 +119,7 @@ mod tests {
             let _ = is_own_host(&text, bound);
             let mut headers = HeaderMap::new();
             if let Ok(value) = text.parse() { headers.insert(header::COOKIE, value); }
-            let _ = cookie(&headers);
+            let _ = session_cookie(&headers);
         }
     }
 }

@@ -13,6 +13,7 @@ use axum::response::Response;
 use cairn_artifacts::{Store, Sum};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 const HOST: &str = "127.0.0.1:4200";
@@ -41,7 +42,8 @@ impl Site {
     }
 
     fn cookie(&self) -> String {
-        format!("other=1; cairn_session={}", self.lab.core.token.cookie())
+        let session = self.lab.core.sessions.begin(Instant::now()).unwrap();
+        format!("other=1; cairn_session={}", session.expose())
     }
 }
 
@@ -206,6 +208,20 @@ async fn logging_in_gives_a_cookie_that_opens_the_page() {
         assert_eq!(site.send(get(&format!("/assets/{reference}")), "").await.status(), StatusCode::OK);
     }
     assert_eq!(site.send(get("/assets/style.css"), "").await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn logging_out_ends_this_browsers_session_and_no_other() {
+    let site = Site::new();
+    let [ours, other] = [(); 2].map(|()| site.cookie());
+    let status = async |cookie: &str| {
+        site.send(get("/api/v1/status").header(header::COOKIE, cookie), "").await.status()
+    };
+    assert_eq!((status(&ours).await, status(&other).await), (StatusCode::OK, StatusCode::OK));
+    let log_out =
+        post("/logout").header(header::COOKIE, &ours).header(header::ORIGIN, format!("http://{HOST}"));
+    assert_eq!(site.send(log_out, "").await.status(), StatusCode::SEE_OTHER);
+    assert_eq!((status(&ours).await, status(&other).await), (StatusCode::UNAUTHORIZED, StatusCode::OK));
 }
 
 #[tokio::test]

@@ -2,24 +2,33 @@
 
 use super::shell;
 use super::ui::{password, refused};
-use crate::api::{SESSION_COOKIE, Session, Shared, is_own_origin};
-use crate::token::Token;
+use crate::api::{SESSION_COOKIE, Session, Shared, is_own_origin, session_cookie};
+use crate::core::Core;
 use axum::Form;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use cairn_model::secret::Secret;
 use cairn_vault::file::Passphrase;
+use cairn_workflow::log::chain;
 use maud::html;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 #[derive(Deserialize)]
 pub struct Login {
     passphrase: Secret,
 }
 
-pub fn session_cookie(token: &Token) -> String {
-    format!("{SESSION_COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", token.cookie())
+/// Begins a session, and leads on.
+pub fn let_in(core: &Core, to: &str) -> Response {
+    match core.sessions.begin(Instant::now()) {
+        Ok(cookie) => {
+            let cookie = format!("{SESSION_COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", cookie.expose());
+            ([(header::SET_COOKIE, cookie)], Redirect::to(to)).into_response()
+        }
+        Err(error) => shell::problem(StatusCode::INTERNAL_SERVER_ERROR, &[chain(&error)], "/login"),
+    }
 }
 
 pub fn page(cluster: &str, status: StatusCode, error: Option<&str>) -> Response {
@@ -56,10 +65,13 @@ pub async fn log_in(State(shared): State<Shared>, headers: HeaderMap, Form(login
         return page(&name(&shared), StatusCode::FORBIDDEN, Some(words));
     }
     turn.right();
-    ([(header::SET_COOKIE, session_cookie(&core.token))], Redirect::to("/")).into_response()
+    let_in(core, "/")
 }
 
-pub async fn log_out(_: Session) -> Response {
+pub async fn log_out(_: Session, State(shared): State<Shared>, headers: HeaderMap) -> Response {
+    if let Some(cookie) = session_cookie(&headers) {
+        shared.core.sessions.end(cookie);
+    }
     let cookie = format!("{SESSION_COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0");
     ([(header::SET_COOKIE, cookie)], Redirect::to("/login")).into_response()
 }

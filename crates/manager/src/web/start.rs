@@ -1,13 +1,13 @@
 //! The first page: the cluster file and its passphrase, or a new cluster.
 
-use super::login::session_cookie;
+use super::login::let_in;
 use super::shell;
 use super::ui::{password, pasted, refused};
 use crate::api::{NewRequest, OpenRequest, OpenState};
 use crate::front::Front;
 use axum::Form;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use cairn_model::secret::Secret;
 use maud::{Markup, html};
@@ -42,7 +42,7 @@ pub async fn open(State(front): State<Front>, headers: HeaderMap, Form(form): Fo
     let Opening { file, passphrase, token } = form;
     let token = token.as_ref().map(Secret::expose);
     match front.open(&headers, token, OpenRequest { file: Some(file), passphrase }).await {
-        Ok(core) => ([(header::SET_COOKIE, session_cookie(&core.token))], Redirect::to("/")).into_response(),
+        Ok(core) => let_in(&core, "/"),
         Err(problem) => page(&front, problem.code(), Some(&problem.detail)),
     }
 }
@@ -51,9 +51,7 @@ pub async fn create(State(front): State<Front>, headers: HeaderMap, Form(form): 
     let Making { name, passphrase, token } = form;
     let token = token.as_ref().map(Secret::expose);
     match front.create(&headers, token, NewRequest { name, passphrase }).await {
-        Ok((core, _)) => {
-            ([(header::SET_COOKIE, session_cookie(&core.token))], Redirect::to("/keep")).into_response()
-        }
+        Ok((core, _)) => let_in(&core, "/keep"),
         Err(problem) => page(&front, problem.code(), Some(&problem.detail)),
     }
 }
