@@ -23,10 +23,12 @@ pub use crate::network::types::{
     DhcpServer, FetchStatus, FoundMachine, InterfaceStatus, Mode, NetworkReport, PortStatus, ScanReport,
     ScanRequest, StoryLine, WireMachine,
 };
+pub(crate) use artifacts::pull as pull_artifacts;
 pub(crate) use auth::{SESSION_COOKIE, Session, is_own_origin, own_host_only, session_cookie};
 pub use cairn_host::serial::Adapter;
 pub use cairn_netboot::Stage;
 pub(crate) use cluster::{remove, shut_down, start};
+pub(crate) use kubeconfig::kubeconfig;
 pub(crate) use machines::give;
 pub(crate) use media::medium;
 pub use media::{IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID};

@@ -4,7 +4,10 @@ use crate::api::{ActionStatus, NodeStatus, Status};
 use crate::power::{SHUT_DOWN, is_on};
 use cairn_model::cluster::Role;
 use cairn_model::phase::Phase;
+use cairn_model::vitals::ServiceState;
 use cairn_workflow::RowState;
+
+const K3S: &str = "k3s.service";
 
 /// Why nothing new is begun while the cluster goes down. A start stands in no way: it only waits for what the
 /// nodes do, and may wait for one that never comes.
@@ -61,6 +64,31 @@ pub fn keeps(node: &NodeStatus, etcd_formed: bool) -> Option<String> {
     }
 }
 
+/// Why there is no kubeconfig now; it comes from a compute node that runs k3s.
+pub fn without_kubeconfig(status: &Status) -> Option<String> {
+    let compute: Vec<&NodeStatus> =
+        status.nodes.iter().filter(|node| node.enrolled && node.role == Role::Compute).collect();
+    if compute.is_empty() {
+        return Some("no compute node belongs to this cluster yet; approve a machine as one".to_owned());
+    }
+    let lacks = |node: &&NodeStatus| {
+        let services = node.vitals.iter().flat_map(|vitals| &vitals.told.services);
+        let k3s = services.into_iter().find(|service| service.unit == K3S).map(|service| service.state);
+        match (node.phase, k3s) {
+            (Phase::Running, Some(ServiceState::Active)) => None,
+            (Phase::Running, _) => {
+                let reasons: Vec<&str> = node.conditions.iter().map(|it| it.message.as_str()).collect();
+                let why =
+                    if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+                Some(format!("{} does not run k3s yet{why}", node.name))
+            }
+            (phase, _) => Some(format!("{} is {phase}", node.name)),
+        }
+    };
+    let lacking: Vec<String> = compute.iter().filter_map(lacks).collect();
+    (lacking.len() == compute.len()).then(|| lacking.join("; "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +140,22 @@ mod tests {
         assert_eq!(during(SHUT_DOWN, RowState::Running), "add-node");
         assert_eq!(during(SHUT_DOWN, RowState::Failed), all);
         assert_eq!(during(SHUT_DOWN, RowState::Done), all);
+    }
+
+    #[test]
+    fn a_kubeconfig_is_there_as_soon_as_one_compute_node_runs_k3s() {
+        let why = |nodes| without_kubeconfig(&Status { nodes, ..Status::default() });
+        let compute =
+            |number, phase| sample::node(number, &format!("compute-{number}"), Role::Compute, phase);
+        let mut waits = compute(1, Phase::Running);
+        waits.conditions.push(cairn_model::phase::Condition::waiting("waiting for artifact k3s v1"));
+        waits.vitals.iter_mut().for_each(|vitals| vitals.told.services.clear());
+        assert!(why(vec![node("etcd-1", Phase::Running)]).unwrap().contains("no compute node"));
+        assert_eq!(
+            why(vec![waits.clone(), compute(2, Phase::Locked)]).unwrap(),
+            "compute-1 does not run k3s yet (waiting for artifact k3s v1); compute-2 is locked"
+        );
+        assert_eq!(why(vec![waits, compute(2, Phase::Running)]), None);
     }
 
     #[test]

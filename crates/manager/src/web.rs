@@ -5,6 +5,7 @@
 //! machines goes through maud, which escapes it. Start reading at [`pages`]; [`ui`] holds the parts.
 
 mod actions;
+mod artifacts;
 mod assets;
 mod cluster;
 mod discover;
@@ -60,6 +61,8 @@ pub fn router() -> Router<Shared> {
         .route("/media/write", post(media::write))
         .route("/cluster", get(pages::cluster))
         .route("/network", get(pages::network))
+        .route("/artifacts", get(pages::artifacts))
+        .route("/artifacts/pull", post(artifacts::pull))
         .route("/nodes/{name}", get(pages::node))
         .route("/nodes/{name}/restart", post(actions::restart))
         .route("/nodes/{name}/poweroff", post(actions::power_off))
@@ -69,6 +72,7 @@ pub fn router() -> Router<Shared> {
         .route("/login", get(login::form).post(login::log_in))
         .route("/logout", post(login::log_out))
         .route("/cluster-file", get(actions::cluster_file))
+        .route("/kubeconfig", get(actions::kubeconfig))
         .route("/keep", get(keep::page).post(keep::confirm))
         .route("/keep/later", post(keep::later))
         .route("/keep/import/{program}", post(keep::import))

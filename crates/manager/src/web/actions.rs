@@ -48,3 +48,7 @@ pub async fn remove(session: Session, state: State<Shared>, name: Path<String>) 
 pub async fn cluster_file(session: Session, state: State<Shared>) -> Response {
     shown(api::cluster_file(session, state).await, "/")
 }
+
+pub async fn kubeconfig(session: Session, state: State<Shared>) -> Response {
+    shown(api::kubeconfig(session, state).await, "/cluster")
+}

@@ -5,6 +5,7 @@ use super::ui::{self, Tone, mark, state};
 use super::words;
 use crate::api::{EtcdStatus, NodeStatus, Status};
 use crate::feed::Item;
+use crate::question;
 use cairn_model::phase::{Condition, ConditionKind};
 use maud::{Markup, html};
 
@@ -19,6 +20,7 @@ pub fn content(status: &Status, events: &[Item]) -> Markup {
         }
         ul.cards { @for node in taken { (card(node)) } }
         (etcd(&status.etcd))
+        (kubernetes(status))
         (history(events, None))
         @if !free.is_empty() {
             section aria-labelledby="free" {
@@ -91,6 +93,22 @@ pub fn strip<'a>(nodes: impl IntoIterator<Item = &'a NodeStatus>) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+fn kubernetes(status: &Status) -> Markup {
+    html! {
+        section aria-labelledby="kubernetes" {
+            h2 #kubernetes { "Kubernetes" }
+            @match question::without_kubeconfig(status) {
+                None => {
+                    p.quiet { "With this file kubectl and other programs may do everything in this Kubernetes. Keep it as a password." }
+                    p { a.button.plain href="/kubeconfig" { "Download the kubeconfig" } }
+                }
+                Some(reason) => p.quiet { "There is no kubeconfig to download now: " (reason) "." }
+            }
+            p { a href="/artifacts" { "What comes from outside" } span.quiet { ": k3s and other programs, and how to get them." } }
         }
     }
 }

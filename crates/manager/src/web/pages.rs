@@ -3,12 +3,13 @@
 use super::shell::{Page, Place, problem};
 use super::ui::{Tone, notice};
 use super::visitor::Visitor;
-use super::{cluster, discover, media, network, node, overview};
+use super::{artifacts, cluster, discover, media, network, node, overview};
 use crate::api::{Shared, Status};
 use crate::network::look;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use cairn_artifacts::pull::SUBJECT;
 use cairn_workflow::log::chain;
 use maud::Markup;
 use std::sync::Arc;
@@ -66,6 +67,17 @@ pub async fn network(visitor: Visitor, State(shared): State<Shared>) -> Response
         Err(error) => notice(Tone::Failed, chain(&error)),
     };
     Page { place: Place::Network, path: "/network", title: "Network", status: &status, content }
+        .answer(&visitor)
+}
+
+pub async fn artifacts(visitor: Visitor, State(shared): State<Shared>) -> Response {
+    let status = now(&shared);
+    let store = Arc::clone(&shared.core.artifacts);
+    let content = match spawn_blocking(move || store.look()).await {
+        Ok(items) => artifacts::content(&items, shared.core.jobs.view(SUBJECT).as_ref()),
+        Err(error) => notice(Tone::Failed, chain(&error)),
+    };
+    Page { place: Place::Cluster, path: "/artifacts", title: "Artifacts", status: &status, content }
         .answer(&visitor)
 }
 

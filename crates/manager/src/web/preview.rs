@@ -2,7 +2,7 @@
 
 use super::shell::{self, Page, Place};
 use super::visitor::Visitor;
-use super::{assets, cluster, discover, keep, media, network, node, overview, sample, start};
+use super::{artifacts, assets, cluster, discover, keep, media, network, node, overview, sample, start};
 use crate::api::{OpenState, Status};
 use axum::Router;
 use axum::extract::Path;
@@ -88,6 +88,7 @@ async fn page(headers: HeaderMap, place: Option<Path<String>>) -> Response {
         ("discover", _) => (Place::Discover, "Discover", discover::content(status, &sample::wire())),
         ("media", _) => (Place::Media, "Media", media::content(status, &sample::media())),
         ("cluster", _) => (Place::Cluster, "Cluster", cluster::content(status, &sample::events())),
+        ("artifacts", _) => (Place::Cluster, "Artifacts", artifacts::content(&Ok(sample::artifacts()), None)),
         ("network", _) => {
             (Place::Network, "Network", network::content(status, &sample::wire(), &sample::adapters()))
         }

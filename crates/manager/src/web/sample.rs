@@ -10,6 +10,8 @@ use crate::network::types::{
     DhcpServer, FetchStatus, FoundMachine, InterfaceStatus, Mode, NetworkReport, PortStatus, ScanReport,
     StoryLine, WireMachine,
 };
+use cairn_artifacts as artifacts;
+use cairn_artifacts::Pin;
 use cairn_host::interface::Kind;
 use cairn_host::port::{Holder, Protocol};
 use cairn_host::serial::Adapter;
@@ -419,6 +421,28 @@ pub fn hostile_media() -> MediaView {
         disk.refused = Some(HOSTILE.into());
     }
     view
+}
+
+pub fn artifacts() -> Vec<artifacts::pull::Item> {
+    use artifacts::store::State;
+    let item = |name: &str, arch, state| artifacts::pull::Item {
+        pin: Pin {
+            name: name.into(),
+            version: "v1.33.1+k3s1".into(),
+            arch,
+            url: format!("https://example.org/{name}/v1.33.1%2Bk3s1/{name}-{arch}"),
+            checksums: None,
+            sum: None,
+            size: None,
+        },
+        state,
+    };
+    vec![
+        item("k3s", artifacts::Arch::Amd64, State::There { size: 73 << 20 }),
+        item("k3s", artifacts::Arch::Arm64, State::Missing { partial: 12 << 20 }),
+        item("k3s-images", artifacts::Arch::Amd64, State::Damaged),
+        item("netboot-xyz", artifacts::Arch::Amd64, State::NotLocked),
+    ]
 }
 
 /// Of a new cluster.

@@ -19,6 +19,7 @@ fn all(status: &Status) -> Vec<(&'static str, String)> {
         page(Place::Overview, "/", overview::content(status)),
         page(Place::Discover, "/discover", discover::content(status, &report)),
         page(Place::Media, "/media", media::content(status, &media)),
+        page(Place::Cluster, "/artifacts", artifacts::content(&Ok(sample::artifacts()), None)),
         page(Place::Cluster, "/cluster", cluster::content(status, &sample::events())),
         page(Place::Network, "/network", network::content(status, &report, &sample::adapters())),
     ];
@@ -141,6 +142,20 @@ fn an_approval_carries_the_code_and_asks_before_a_disk_is_wiped() {
     }
     let page = discover::content(&status, &sample::wire()).into_string();
     assert!(!page.contains(r#"name="wipe."#) && page.contains(r#"value="nvme-a" checked>"#), "{page}");
+}
+
+#[test]
+fn what_comes_from_outside_says_how_it_is_had_as_long_as_it_is_not_there() {
+    let page = |items| artifacts::content(&Ok(items), None).into_string();
+    let all = page(sample::artifacts());
+    for said in
+        ["there", "missing", "damaged", "no checksum", "cairn artifacts lock", "cairn artifacts import"]
+    {
+        assert!(all.contains(said), "{said}");
+    }
+    assert!(all.contains("action=\"/artifacts/pull\""));
+    let there = page(sample::artifacts().into_iter().filter(|item| item.is_there()).collect());
+    assert!(!there.contains("/artifacts/pull") && !there.contains("cairn artifacts"), "{there}");
 }
 
 #[test]
