@@ -25,7 +25,7 @@ pub fn content(status: &Status, report: &NetworkReport) -> Markup {
             form #approve method="post" action="/discover/approve" {
                 ul.machines { @for machine in &waiting { (machine::waiting(machine, &places)) } }
                 div.batch {
-                    p.quiet { "Tick what you have compared." }
+                    p.quiet { "Tick what you have compared or decided." }
                     button type="submit" { "Approve the ticked machines" }
                 }
             }

@@ -16,6 +16,9 @@ pub fn content(node: &NodeStatus, events: &[Item]) -> Markup {
         header.page {
             p.crumbs { a href="/cluster" { "Cluster" } }
             h1 { (node.name) } (state(words::node(node), node.phase))
+            @if node.enrolled && is_reached(node) {
+                (ui::blink(&format!("/api/v1/nodes/{}/blink", node.name), &node.name))
+            }
         }
         (cluster::conditions(&node.conditions))
         dl.facts-list {
@@ -71,9 +74,12 @@ fn how_it_does(vitals: &NodeVitals) -> Markup {
     }
 }
 
+fn is_reached(node: &NodeStatus) -> bool {
+    !matches!(node.phase, Phase::Absent | Phase::Unreachable)
+}
+
 fn actions(node: &NodeStatus) -> Markup {
     let action = |verb: &str| format!("/nodes/{}/{verb}", node.name);
-    let reached = !matches!(node.phase, Phase::Absent | Phase::Unreachable);
     html! {
         @if !node.enrolled {
             section aria-labelledby="free" {
@@ -81,7 +87,7 @@ fn actions(node: &NodeStatus) -> Markup {
                 p { "Approve a machine for it under " a href="/discover" { "Discover" }
                     ", or write a " a href="/media" { "prepared medium" } " for one that can't start from the network." }
             }
-        } @else if reached {
+        } @else if is_reached(node) {
             section aria-labelledby="power" {
                 h2 #power { "Power" }
                 div.row {

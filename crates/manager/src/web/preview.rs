@@ -3,13 +3,14 @@
 use super::shell::{self, Page, Place};
 use super::visitor::Visitor;
 use super::{artifacts, assets, cluster, discover, keep, media, network, node, overview, sample, start};
-use crate::api::{OpenState, Status};
+use crate::api::{BlinkResponse, OpenState, Status};
+use axum::Json;
 use axum::Router;
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use futures_util::stream::{self, StreamExt as _};
 use std::convert::Infallible;
 use std::sync::LazyLock;
@@ -43,6 +44,8 @@ pub fn router() -> Router {
             get(|| async { r#"{"units":["cairn-agent.service","cairn-etcd.service","kernel"]}"# }),
         )
         .route("/api/v1/nodes/{name}/logs", get(log))
+        .route("/api/v1/nodes/{name}/blink", post(blink))
+        .route("/api/v1/machines/{id}/blink", post(blink))
         .route("/api/v1/serial/{name}/stream", get(console))
 }
 
@@ -58,6 +61,10 @@ async fn log() -> Sse<impl stream::Stream<Item = Result<Event, Infallible>>> {
             Some((Event::default().event("entry").json_data(entry).unwrap_or_default(), (tick, number + 1)))
         });
     Sse::new(lines.map(Ok))
+}
+
+async fn blink() -> Json<BlinkResponse> {
+    Json(BlinkResponse { light: "the light of the network socket eth0".into(), seconds: 5 })
 }
 
 async fn console() -> Sse<impl stream::Stream<Item = Result<Event, Infallible>>> {

@@ -210,6 +210,11 @@ pub fn evening(tick: u64) -> Status {
     late.code = None;
     late.claims = Some("etcd-3".into());
     late.refused = Some("its join key ended on 12 November; prepare its medium again".into());
+    let two = ["nvme-Samsung-SSD-970_S5H9NS0N1", "nvme-Samsung-SSD-970_S5H9NS0N2"];
+    let two = two.map(|id| disk(id, 500, DiskContent::Blank)).to_vec();
+    let mut by_stick = machine(6, "DELL OptiPlex 3060", inventory("Intel Core i3-8100T", 7_890, two));
+    (by_stick.code, by_stick.claims, by_stick.waits_for_disk) = (None, Some("compute-2".into()), true);
+    by_stick.refused = Some("no disk was named, and more than one would do".into());
     let machines = vec![
         machine(3, "LENOVO ThinkCentre M720q", inventory("Intel Core i5-8500T", 15_890, big)),
         machine(
@@ -221,6 +226,7 @@ pub fn evening(tick: u64) -> Status {
                 vec![disk("nvme-WDC-PC-SN520_19083A", 256, DiskContent::Blank)],
             ),
         ),
+        by_stick,
         late,
     ];
     let members =

@@ -5,6 +5,7 @@ use super::*;
 use crate::api::Status;
 use cairn_host::serial::Adapter;
 use cairn_model::inventory::DiskContent;
+use cairn_model::phase::Phase;
 use std::collections::BTreeMap;
 
 /// The live part of every page.
@@ -122,8 +123,8 @@ fn another_code_takes_the_tick_back() {
     let before = ticks(&status);
     status.machines[0].code = Some("000-000".into());
     let after = ticks(&status);
-    assert_eq!((before.len(), after.len()), (2, 2));
-    assert_eq!(after.keys().filter(|id| before.contains_key(*id)).count(), 1);
+    assert_eq!((before.len(), after.len()), (3, 3));
+    assert_eq!(after.keys().filter(|id| before.contains_key(*id)).count(), 2);
 }
 
 #[test]
@@ -142,6 +143,41 @@ fn an_approval_carries_the_code_and_asks_before_a_disk_is_wiped() {
     }
     let page = discover::content(&status, &sample::wire()).into_string();
     assert!(!page.contains(r#"name="wipe."#) && page.contains(r#"value="nvme-a" checked>"#), "{page}");
+}
+
+#[test]
+fn an_installer_sticks_machine_is_asked_for_its_disk_and_not_for_a_code() {
+    let mut status = sample::evening(0);
+    status.machines.retain(|machine| machine.waits_for_disk);
+    let id = status.machines[0].id.clone();
+    let page = discover::content(&status, &sample::wire()).into_string();
+    let disks = stands_for(&page, "input", "name");
+    assert_eq!(disks.values().filter(|name| **name == format!("disk.{id}")).count(), 2);
+    assert!(disks.values().any(|name| name == "machine") && page.contains("It becomes compute-2"), "{page}");
+    assert!(
+        !page.contains("name=\"code.") && !page.contains("name=\"node.") && !page.contains("name=\"wipe.")
+    );
+    status.machines[0].approved = true;
+    assert!(!discover::content(&status, &sample::wire()).into_string().contains("<form id=\"approve\""));
+}
+
+#[test]
+fn every_machine_that_answers_can_be_made_to_blink() {
+    let mut status = sample::evening(0);
+    let count = |status: &Status| {
+        discover::content(status, &sample::wire())
+            .into_string()
+            .matches("data-blink=\"/api/v1/machines/")
+            .count()
+    };
+    assert_eq!(count(&status), status.machines.len());
+    status.machines[0].phase = Phase::Unreachable;
+    assert_eq!(count(&status), status.machines.len() - 1);
+    for node in &status.nodes {
+        let offered =
+            node::content(node, &[]).into_string().contains(&format!("/api/v1/nodes/{}/blink", node.name));
+        assert_eq!(offered, !matches!(node.phase, Phase::Unreachable | Phase::Absent), "{}", node.name);
+    }
 }
 
 #[test]

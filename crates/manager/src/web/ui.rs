@@ -1,5 +1,6 @@
 //! The parts that pages are made of. Each is a small function, and the only place that knows its classes.
 
+mod blink;
 mod confirm;
 mod copy;
 mod field;
@@ -10,6 +11,7 @@ mod mark;
 mod notice;
 mod steps;
 
+pub use blink::blink;
 pub use confirm::{confirm, confirm_tile};
 pub use copy::copy_button;
 pub use field::{Choice, password, pasted, select, tick};

@@ -26,9 +26,9 @@ pub fn node(node: &NodeStatus) -> Tone {
     if fault { phase(node.phase).max(Tone::Attention) } else { phase(node.phase) }
 }
 
-/// It only wants the owner's word.
+/// It only wants the owner's word: that the code is the same, or which disk its installer stick may take.
 pub fn awaits_approval(machine: &MachineStatus) -> bool {
-    machine.code.is_some() && machine.unfit.is_none() && !machine.approved
+    (machine.code.is_some() || machine.waits_for_disk) && machine.unfit.is_none() && !machine.approved
 }
 
 pub fn waiting_machines(status: &Status) -> usize {

@@ -64,6 +64,31 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { word.textContent = button.dataset.word; }, 2500);
 });
 
+// A machine shows itself; what it said stays for as long as it does.
+document.addEventListener("click", async ({ target }) => {
+  const button = target.closest("[data-blink]");
+  if (button === null) return;
+  const place = button.parentElement;
+  const said = place.querySelector("output");
+  let seconds = 15;
+  place.dataset.keep = "";
+  button.disabled = true;
+  said.textContent = "Asking it …";
+  try {
+    const answer = await fetch(button.dataset.blink, { method: "POST" });
+    const words = await answer.json();
+    said.textContent = answer.ok ? `For ${words.seconds} s, look for ${words.light}.` : words.detail;
+    seconds = words.seconds ?? seconds;
+  } catch {
+    said.textContent = "The manager does not answer.";
+  }
+  setTimeout(() => {
+    said.textContent = "";
+    button.disabled = false;
+    delete place.dataset.keep;
+  }, seconds * 1000);
+});
+
 // A picked or dropped file is read here into the field beside it; it is text and small, so nothing is uploaded.
 async function readInto(field, file) {
   if (file === undefined) return;

@@ -5,6 +5,7 @@ use crate::approve::fits;
 use crate::web::ui::{self, Choice, Tone, notice, state};
 use crate::web::words;
 use cairn_model::inventory::{Disk, Firmware, Inventory};
+use cairn_model::phase::Phase;
 use maud::{Markup, html};
 
 /// With what the owner has to decide.
@@ -22,7 +23,13 @@ pub fn waiting(machine: &MachineStatus, places: &[String]) -> Markup {
         li.card.machine id={ "machine-" (machine.short_id) } {
             (head(machine))
             div.decide {
-                @if let Some(code) = &machine.code {
+                @if machine.waits_for_disk {
+                    div.code-box {
+                        span.quiet { "Started from an installer stick" }
+                        p { "The stick has proven itself, so there is no code to compare. Only its disk is to be chosen." }
+                        (ui::tick(&format!("tick-{}-disk", machine.short_id), "machine", id, &html! { "Install on the chosen disk" }))
+                    }
+                } @else if let Some(code) = &machine.code {
                     div.code-box {
                         span.quiet { "Code on its screen" }
                         output.code aria-label={ "Code " (code) } { (code) }
@@ -32,8 +39,12 @@ pub fn waiting(machine: &MachineStatus, places: &[String]) -> Markup {
                     }
                 }
                 div {
-                    (ui::select(&format!("node-{}", machine.short_id), &format!("node.{id}"), "It becomes", &choices))
-                    @if let Some(because) = &machine.suggested_because { p.hint { (because) "." } }
+                    @if let (true, Some(place)) = (machine.waits_for_disk, &machine.claims) {
+                        p.label { "It becomes " (place) }
+                    } @else {
+                        (ui::select(&format!("node-{}", machine.short_id), &format!("node.{id}"), "It becomes", &choices))
+                        @if let Some(because) = &machine.suggested_because { p.hint { (because) "." } }
+                    }
                     @if let Some(inventory) = &machine.inventory { (disks(machine, inventory)) }
                 }
             }
@@ -64,15 +75,21 @@ fn head(machine: &MachineStatus) -> Markup {
             }
             (stand(machine))
         }
-        @if let Some(refused) = &machine.refused { (notice(Tone::Failed, refused)) }
+        @if let Some(refused) = &machine.refused {
+            (notice(if machine.waits_for_disk { Tone::Attention } else { Tone::Failed }, refused))
+        }
         @if let Some(unfit) = &machine.unfit { (notice(Tone::Off, html! { "It can't serve: " (unfit) })) }
         @if let Some(inventory) = &machine.inventory { (hardware(inventory)) }
+        @if machine.phase != Phase::Unreachable {
+            (ui::blink(&format!("/api/v1/machines/{}/blink", machine.id), &machine.short_id))
+        }
     }
 }
 
 /// It says what is expected of the owner rather than the phase, where something is.
 fn stand(machine: &MachineStatus) -> Markup {
     match (&machine.refused, words::awaits_approval(machine)) {
+        (_, true) if machine.waits_for_disk => state(Tone::Attention, "waits for its disk"),
         (Some(_), _) => state(Tone::Failed, "refused"),
         (None, true) => state(Tone::Attention, "waits for your approval"),
         (None, false) => state(words::phase(machine.phase), machine.phase),
