@@ -1,8 +1,9 @@
 //! The one way in which the command line talks to a manager.
 
 use crate::events::Events;
+use crate::manager::WORK;
 use crate::out;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use cairn_model::text::one_line;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::Serialize;
@@ -25,8 +26,8 @@ pub struct Connection {
     #[arg(long, env = "CAIRN_MANAGER", default_value = DEFAULT_URL, global = true, value_name = "URL")]
     manager: String,
     /// The file with the manager's session token, in its working directory
-    #[arg(long, env = "CAIRN_TOKEN_FILE", global = true, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[arg(long, env = "CAIRN_TOKEN_FILE", global = true, value_name = "FILE", default_value_os_t = Path::new(WORK).join("token"))]
+    token_file: PathBuf,
 }
 
 /// Server-sent events as they come.
@@ -43,12 +44,18 @@ impl Connection {
     /// # Errors
     /// When no token is to be had.
     pub fn open(&self) -> Result<Client> {
-        let file = self.token_file.as_deref().ok_or_else(|| {
-            anyhow!(
-                "no session token: name the file `token` in the manager's working directory with --token-file or CAIRN_TOKEN_FILE"
-            )
-        })?;
-        Client::new(&self.manager, file)
+        Client::new(&self.manager, &self.token_file).context(
+            "name the file `token` in the manager's working directory with --token-file or CAIRN_TOKEN_FILE",
+        )
+    }
+
+    /// For what anyone may ask, such as whether a cluster file is open: with the token where there is one.
+    pub fn open_if_known(&self) -> Client {
+        self.open().unwrap_or_else(|_| Client::with_token(&self.manager, ""))
+    }
+
+    pub fn url(&self) -> &str {
+        &self.manager
     }
 }
 
@@ -57,7 +64,12 @@ impl Client {
     /// When the token can't be read.
     pub fn new(url: &str, token_file: &Path) -> Result<Self> {
         let token = std::fs::read_to_string(token_file)
+            .map(Zeroizing::new)
             .with_context(|| format!("the session token {} can't be read", token_file.display()))?;
+        Ok(Self::with_token(url, &token))
+    }
+
+    fn with_token(url: &str, token: &str) -> Self {
         let agent = ureq::Agent::config_builder()
             .timeout_connect(Some(TIMEOUT))
             .timeout_recv_response(Some(TIMEOUT))
@@ -65,7 +77,7 @@ impl Client {
             .build()
             .into();
         let url = url.trim_end_matches('/').to_owned();
-        Ok(Self { agent, url, token: Zeroizing::new(token.trim().to_owned()) })
+        Self { agent, url, token: Zeroizing::new(token.trim().to_owned()) }
     }
 
     fn bearer(&self) -> String {

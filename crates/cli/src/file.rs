@@ -126,7 +126,7 @@ impl Opened {
 }
 
 /// One line about a file.
-fn describe(path: &Path, sealed: &Sealed, out: &mut impl Write) -> std::io::Result<()> {
+pub(crate) fn describe(path: &Path, sealed: &Sealed, out: &mut impl Write) -> std::io::Result<()> {
     let (cluster, generation, characters) = (sealed.cluster(), sealed.generation(), sealed.characters());
     let path = path.display();
     writeln!(
@@ -137,7 +137,7 @@ fn describe(path: &Path, sealed: &Sealed, out: &mut impl Write) -> std::io::Resu
 
 /// A passphrase that nobody has seen yet. Shown before a file has it: a terminal that was closed meanwhile must
 /// not take the only way into that file with it.
-fn show_once(path: &Path, passphrase: &Passphrase, out: &mut impl Write) -> std::io::Result<()> {
+pub(crate) fn show_once(path: &Path, passphrase: &Passphrase, out: &mut impl Write) -> std::io::Result<()> {
     let path = path.display();
     writeln!(out, "The passphrase of {path}, shown this once:\n\n    {}\n", passphrase.to_secret().expose())?;
     writeln!(

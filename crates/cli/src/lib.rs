@@ -25,6 +25,7 @@ pub mod power;
 pub mod private;
 pub mod progress;
 pub mod reference;
+pub mod setup;
 pub mod status;
 
 use clap::{Parser, Subcommand};
@@ -45,6 +46,8 @@ enum Command {
     File(file::FileCommand),
     /// Run the manager, with its web page
     Manager(manager::ManagerArguments),
+    /// Set a cluster up, from its name to healthy machines, in one dialogue
+    Setup(setup::SetupArguments),
     /// How the cluster is
     Status(status::StatusArguments),
     /// Unlock all nodes, and wait until the cluster is healthy
@@ -74,6 +77,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.command {
         Command::File(command) => file::run(command),
         Command::Manager(arguments) => manager::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Setup(arguments) => setup::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Start(arguments) => power::start(&arguments),
         Command::Shutdown(arguments) => power::shut_down(&arguments),

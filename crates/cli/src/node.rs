@@ -5,6 +5,8 @@ mod discover;
 mod logs;
 mod media;
 
+pub(crate) use discover::in_words;
+
 use crate::client::{Client, Connection};
 use crate::{consent, out, say, status};
 use anyhow::{Result, bail};

@@ -123,9 +123,16 @@ pub fn print_strength(passphrase: &Passphrase, cluster: &str) {
 /// # Errors
 /// When there is no terminal, with what to do instead.
 pub fn ask(prompt: &str, instead: &str) -> Result<Passphrase> {
+    Ok(Passphrase::new(&typed(prompt, instead)?)?)
+}
+
+/// The same, of what may be no passphrase at all.
+///
+/// # Errors
+/// As [`ask`].
+pub fn typed(prompt: &str, instead: &str) -> Result<Zeroizing<String>> {
     let typed = rpassword::prompt_password(prompt).map(Zeroizing::new);
-    let typed = typed.with_context(|| format!("the passphrase could not be asked for here; {instead}"))?;
-    Ok(Passphrase::new(&typed)?)
+    typed.with_context(|| format!("the passphrase could not be asked for here; {instead}"))
 }
 
 fn given(file: Option<&Path>, descriptor: Option<u32>) -> Result<Option<Passphrase>> {

@@ -9,6 +9,11 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+/// A dumb terminal moves its cursor no more than a pipe does.
+fn draws() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|kind| kind != "dumb")
+}
+
 /// One line per node, and what happened above it.
 pub struct Board {
     started: Instant,
@@ -24,7 +29,7 @@ impl Default for Board {
 
 impl Board {
     pub fn new() -> Self {
-        let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
+        let bars = draws().then(MultiProgress::new);
         Self { started: Instant::now(), bars, lines: BTreeMap::new() }
     }
 
@@ -61,9 +66,11 @@ impl Board {
             None => self.bars.as_ref().map(|bars| bars.add(new_bar(&node.name))),
         };
         if let Some(bar) = &bar {
-            let (done, total) = progress.unwrap_or((0, 0));
-            bar.set_length(total);
-            bar.set_position(done);
+            bar.set_style(style(if progress.is_some() { BYTES } else { WORDS }));
+            if let Some((done, total)) = progress {
+                bar.set_length(total);
+                bar.set_position(done);
+            }
             bar.set_message(text.clone());
             bar.tick();
         } else if changed {
@@ -71,6 +78,14 @@ impl Board {
         }
         self.lines.insert(node.name.clone(), (text, bar));
         Ok(())
+    }
+
+    /// Does something else on the terminal meanwhile, such as asking.
+    pub fn pause<T>(&self, work: impl FnOnce() -> T) -> T {
+        match &self.bars {
+            Some(bars) => bars.suspend(work),
+            None => work(),
+        }
     }
 
     /// Leaves the last state on the terminal.
@@ -83,12 +98,15 @@ impl Board {
     }
 }
 
+const WORDS: &str = "{spinner} {prefix:12} {msg}";
+const BYTES: &str = "{spinner} {prefix:12} {msg} {bytes}/{total_bytes}";
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 fn new_bar(name: &str) -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("{spinner} {prefix:12} {msg} {bytes}/{total_bytes}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_prefix(name.to_owned());
-    bar
+    ProgressBar::no_length().with_style(style(WORDS)).with_prefix(name.to_owned())
 }
 
 /// Something that is moved byte by byte, with the time that it will still take.
@@ -102,11 +120,9 @@ pub struct Transfer {
 
 impl Transfer {
     pub fn new(title: &str) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{prefix} {bar:30} {bytes}/{total_bytes}, {eta} left");
-            ProgressBar::no_length()
-                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-                .with_prefix(title.to_owned())
+        let bar = draws().then(|| {
+            let style = style("{prefix} {bar:30} {bytes}/{total_bytes}, {eta} left");
+            ProgressBar::no_length().with_style(style).with_prefix(title.to_owned())
         });
         Self { title: title.to_owned(), told: bar.is_none().then_some(0), bar, total: 0 }
     }

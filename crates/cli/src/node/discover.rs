@@ -75,7 +75,8 @@ fn show(machines: Vec<MachineStatus>, shown: &mut BTreeMap<String, MachineStatus
     Ok(())
 }
 
-fn in_words(machine: &MachineStatus) -> String {
+/// One machine: what it is, what it is made of, and what it would be good for.
+pub(crate) fn in_words(machine: &MachineStatus) -> String {
     let mut text = String::new();
     let code = machine.code.as_deref().map_or_else(String::new, |code| format!("  code {code}"));
     let _ = writeln!(text, "{}  {}{code}  {}", machine.short_id, machine.phase, machine.product);
