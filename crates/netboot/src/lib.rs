@@ -26,6 +26,7 @@ pub mod diagnosis;
 pub mod files;
 mod frame;
 pub mod http;
+mod kernel;
 pub mod link;
 pub mod mac;
 pub mod policy;

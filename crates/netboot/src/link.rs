@@ -1,4 +1,4 @@
-//! The interface's own address in own-cable mode, given and taken by iproute2's `ip`.
+//! The interface's own address in own-cable mode.
 //!
 //! The address is given with a short lifetime and renewed while the server runs, so that it goes by itself
 //! when the server was killed. That also tells it from an address that somebody else put there for good:
@@ -6,17 +6,15 @@
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::Command;
-
+use crate::kernel::Kernel;
 use crate::mac::Mac;
 
 /// How long the address stays after the last [`Link::renew`].
 pub const LIFETIME: Duration = Duration::from_secs(300);
 
-/// The interface can't be used, or `ip` failed.
+/// The interface can't be used, or the kernel refused.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// There is no such interface.
@@ -25,23 +23,25 @@ pub enum LinkError {
     /// Not an Ethernet interface.
     #[error("the interface {0:?} has no Ethernet address: choose a wired one")]
     NotEthernet(String),
-    /// `ip` could not be run.
-    #[error("can't run `ip` to set up {interface}: install iproute2")]
-    Run {
+    /// The kernel could not be asked.
+    #[error("the kernel can't be asked to set up {interface}")]
+    Ask {
         /// Which interface.
         interface: String,
         /// Why.
         source: io::Error,
     },
-    /// `ip` refused.
+    /// The kernel refused.
     #[error(
-        "`{command}` failed: {stderr} (this needs the right to configure the network: root, or CAP_NET_ADMIN)"
+        "the kernel did not {what} on {interface} (this needs the right to configure the network: root, or CAP_NET_ADMIN)"
     )]
     Refused {
-        /// The whole command.
-        command: String,
+        /// What was asked of it.
+        what: String,
+        /// Which interface.
+        interface: String,
         /// What it said.
-        stderr: String,
+        source: io::Error,
     },
 }
 
@@ -49,7 +49,8 @@ pub enum LinkError {
 #[derive(Debug)]
 pub struct Link {
     interface: String,
-    address: String,
+    address: Ipv4Addr,
+    prefix: u8,
     ours: bool,
 }
 
@@ -70,63 +71,37 @@ pub fn mac_of(interface: &str) -> Result<Mac, LinkError> {
 
 /// Switches the interface on.
 pub async fn up(interface: &str) -> Result<(), LinkError> {
-    ip(interface, &["link", "set", "dev", interface, "up"]).await.map(drop)
+    Kernel::ask(interface)?.up().await
+}
+
+/// Makes sure that the interface has `address`, for good.
+pub async fn put(interface: &str, address: Ipv4Addr, prefix: u8) -> Result<(), LinkError> {
+    Kernel::ask(interface)?.put(address, prefix, None).await
 }
 
 impl Link {
     /// Makes sure that the interface has `address`.
     pub async fn give(interface: &str, address: Ipv4Addr, prefix: u8) -> Result<Self, LinkError> {
-        let present = ip(interface, &["-4", "-o", "addr", "show", "dev", interface]).await?;
-        let address = format!("{address}/{prefix}");
-        let of_others = present.lines().any(|line| {
-            line.split_whitespace().any(|word| word == address) && line.contains("valid_lft forever")
-        });
-        let link = Self { interface: interface.to_owned(), address, ours: !of_others };
+        let of_others = Kernel::ask(interface)?.has_for_good(address, prefix).await?;
+        let link = Self { interface: interface.to_owned(), address, prefix, ours: !of_others };
         link.renew().await?;
         Ok(link)
     }
 
     /// Prolongs the lifetime of the address, if it is ours.
     pub async fn renew(&self) -> Result<(), LinkError> {
-        let Self { interface, address, ours } = self;
-        let seconds = LIFETIME.as_secs().to_string();
-        if *ours {
-            let words = [
-                "-4",
-                "addr",
-                "replace",
-                address,
-                "dev",
-                interface,
-                "valid_lft",
-                &seconds,
-                "preferred_lft",
-                &seconds,
-            ];
-            ip(interface, &words).await?;
+        match self.ours {
+            true => Kernel::ask(&self.interface)?.put(self.address, self.prefix, Some(LIFETIME)).await,
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// Takes the address away again, if it is ours.
     pub async fn take(self) -> Result<(), LinkError> {
-        let Self { interface, address, ours } = self;
-        if ours {
-            ip(&interface, &["-4", "addr", "del", &address, "dev", &interface]).await?;
+        match self.ours {
+            true => Kernel::ask(&self.interface)?.take(self.address, self.prefix).await,
+            false => Ok(()),
         }
-        Ok(())
-    }
-}
-
-async fn ip(interface: &str, arguments: &[&str]) -> Result<String, LinkError> {
-    let output = Command::new("ip").args(arguments).stdin(Stdio::null()).kill_on_drop(true).output().await;
-    let output = output.map_err(|source| LinkError::Run { interface: interface.to_owned(), source })?;
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        false => Err(LinkError::Refused {
-            command: format!("ip {}", arguments.join(" ")),
-            stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        }),
     }
 }
 
