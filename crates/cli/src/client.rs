@@ -18,6 +18,8 @@ use zeroize::Zeroizing;
 const DEFAULT_URL: &str = "http://127.0.0.1:4200";
 const TIMEOUT: Duration = Duration::from_secs(30);
 const MISUNDERSTOOD: &str = "the manager's answer was not understood; is it of the same version?";
+/// Whoever only wants to know whether there is an answer waits no longer.
+const PROMPT: Duration = Duration::from_secs(2);
 
 /// How to reach a manager. `cairn lab env` prints both variables.
 #[derive(Clone, Debug, clap::Args)]
@@ -57,6 +59,20 @@ impl Connection {
     pub fn url(&self) -> &str {
         &self.manager
     }
+}
+
+/// Whether a manager answers at this address, which needs no token.
+///
+/// # Errors
+/// When it does not, or something else does.
+pub fn answers(url: &str) -> Result<()> {
+    let url = url.trim_end_matches('/');
+    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(PROMPT)).build().into();
+    agent.get(format!("{url}/healthz")).call().with_context(|| unreachable(url)).map(drop)
+}
+
+fn unreachable(url: &str) -> String {
+    format!("the manager at {url} does not answer; does it run?")
 }
 
 impl Client {
@@ -148,7 +164,7 @@ impl Client {
     }
 
     fn unreachable(&self) -> String {
-        format!("the manager at {} does not answer; does it run?", self.url)
+        unreachable(&self.url)
     }
 }
 

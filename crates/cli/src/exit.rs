@@ -12,6 +12,11 @@ pub fn unread() -> ExitCode {
     ExitCode::from(141)
 }
 
+/// As shells have it for a program that Ctrl-C ended.
+pub fn interrupted() -> ExitCode {
+    ExitCode::from(130)
+}
+
 /// Stands at the end of `cairn --help` and of its man page. That 2 means wrong arguments is clap's rule.
 pub const HELP: &str = "Exit codes:
   0    done; what was asked about is as it should be

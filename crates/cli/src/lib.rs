@@ -13,6 +13,7 @@ pub mod consent;
 pub mod events;
 pub mod exit;
 pub mod file;
+pub mod health;
 pub mod kubeconfig;
 pub mod lab;
 pub mod manager;
@@ -48,6 +49,8 @@ enum Command {
     Manager(manager::ManagerArguments),
     /// Set a cluster up, from its name to healthy machines, in one dialogue
     Setup(setup::SetupArguments),
+    /// Whether the manager answers: for the health check of its container
+    Health(health::HealthArguments),
     /// How the cluster is
     Status(status::StatusArguments),
     /// Unlock all nodes, and wait until the cluster is healthy
@@ -76,8 +79,9 @@ enum Command {
 pub fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.command {
         Command::File(command) => file::run(command),
-        Command::Manager(arguments) => manager::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Setup(arguments) => setup::run(&arguments),
+        Command::Manager(arguments) => manager::run(arguments),
+        Command::Health(arguments) => health::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Status(arguments) => status::run(&arguments),
         Command::Start(arguments) => power::start(&arguments),
         Command::Shutdown(arguments) => power::shut_down(&arguments),

@@ -1,11 +1,14 @@
 //! `cairn manager`: from arguments to the manager's options.
 
+use crate::exit;
 use crate::passphrase::PassphraseArguments;
 use anyhow::{Context, Result};
 use cairn_manager::{Cable, Listen, Options};
 use std::io::IsTerminal as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The manager's working directory, unless told otherwise.
 pub const WORK: &str = "cairn-work";
@@ -45,10 +48,12 @@ pub struct ManagerArguments {
 ///
 /// # Errors
 /// What keeps it from starting.
-pub fn run(arguments: ManagerArguments) -> Result<()> {
+pub fn run(arguments: ManagerArguments) -> Result<ExitCode> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(false).init();
+    // Before there are other threads.
+    cairn_manager::claim_rights(arguments.cable.as_deref(), &arguments.interfaces)?;
     // Without a terminal the page asks for it, and without a cluster file too.
     let passphrase = match (arguments.passphrase.given()?, &arguments.file) {
         (None, Some(file)) if std::io::stdin().is_terminal() => Some(arguments.passphrase.get(file)?),
@@ -69,5 +74,23 @@ pub fn run(arguments: ManagerArguments) -> Result<()> {
         image_url: arguments.image_url,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(cairn_manager::run(options)).context("the manager stopped")
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = cairn_manager::run(options) => ended.map(|()| ExitCode::SUCCESS).context("the manager stopped"),
+            told = told_to_stop() => told,
+        }
+    });
+    // Nothing that it does needs an end: all of it may be cut off at any moment.
+    runtime.shutdown_background();
+    ended
+}
+
+/// In a container the manager is process 1, which no signal ends that it does not wait for.
+async fn told_to_stop() -> Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => ExitCode::SUCCESS,
+        _ = interrupt.recv() => exit::interrupted(),
+    })
 }

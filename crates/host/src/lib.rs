@@ -2,8 +2,8 @@
 //!
 //! [`interface`] lists its network cards, [`port`] says which process holds a port and how to free it,
 //! [`sight`] whether this machine sees the owner's network at all, and [`scan`] who else is on it; [`serial`]
-//! opens its serial adapters. It changes nothing, and nothing but a scan sends anything. It knows neither
-//! clusters nor network boot.
+//! opens its serial adapters, and [`rights`] says what this process may do. It changes nothing, and nothing but a
+//! scan sends anything. It knows neither clusters nor network boot.
 //!
 //! Each module is a pure function over what the kernel tells, with a thin reader beside it. Start reading
 //! at [`port::sockets`].
@@ -12,6 +12,7 @@
 
 pub mod interface;
 pub mod port;
+pub mod rights;
 pub mod scan;
 pub mod serial;
 pub mod sight;

@@ -59,6 +59,7 @@ mod unlock;
 mod web;
 mod workdir;
 
+pub use network::{RightsError, claim_rights};
 pub use options::{Cable, Listen, ManagerError, Options};
 pub use run::run;
 #[cfg(feature = "preview")]

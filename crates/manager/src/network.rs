@@ -6,6 +6,7 @@ mod bystand;
 mod cable;
 mod fit;
 mod report;
+mod rights;
 mod scan;
 pub mod types;
 
@@ -13,6 +14,7 @@ pub use address::keep as keep_address;
 pub use bystand::keep as bystand;
 pub use cable::keep as keep_cable;
 pub use report::look;
+pub use rights::{RightsError, claim as claim_rights};
 pub use scan::{ScanRefused, Scanner, scan};
 
 use cairn_netboot::ForeignServer;

@@ -1,6 +1,7 @@
 //! The lab's manager: the real one, inside the lab's network, with its page on the host's loopback.
 
 use super::paths::Paths;
+use crate::client::answers;
 use anyhow::{Context, Result, bail};
 use cairn_lab::{Lab, MANAGER_INTERFACE, ProcessSpec};
 use std::net::{Ipv4Addr, TcpListener};
@@ -41,7 +42,7 @@ pub fn start(lab: &Lab, paths: &Paths) -> Result<()> {
     ];
     let process = lab.spawn(ProcessSpec::new(NAME, command).with_listener(listener))?;
     let deadline = Instant::now() + STARTS_WITHIN;
-    while !answers(&url) {
+    while answers(&url).is_err() {
         if !process.alive() || Instant::now() >= deadline {
             let log = std::fs::read_to_string(lab.process_log(NAME)).unwrap_or_default();
             let last: Vec<&str> = log.lines().rev().take(5).collect();
@@ -53,12 +54,6 @@ pub fn start(lab: &Lab, paths: &Paths) -> Result<()> {
         std::thread::sleep(Duration::from_millis(200));
     }
     Ok(())
-}
-
-fn answers(url: &str) -> bool {
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(2))).build().into();
-    agent.get(format!("{url}/healthz")).call().is_ok()
 }
 
 /// The port that the page had before, else the usual one, else any.

@@ -3,6 +3,7 @@
 use super::paths::Paths;
 use super::{client, down, manager, media};
 use crate::client::Client;
+use crate::exit;
 use crate::progress::Board;
 use crate::{node, note, private, say};
 use anyhow::{Context, Result, bail};
@@ -92,7 +93,7 @@ pub fn run(arguments: &UpArguments, paths: &Paths) -> Result<ExitCode> {
 fn interrupted(paths: &Paths) -> Result<ExitCode> {
     say!("Taking the lab down.")?;
     down(paths)?;
-    Ok(ExitCode::from(130))
+    Ok(exit::interrupted())
 }
 
 /// Set by Ctrl-C and by a polite kill. Everything long looks at it, so nothing is left half made.

@@ -28,7 +28,9 @@ pub enum WriteError {
     Refused(String, #[source] Refusal),
     #[error("the kernel says that {} is in use; close what uses it", .0.display())]
     Busy(PathBuf),
-    #[error("{} can't be opened; the manager needs the right to write to it", .0.display())]
+    #[error(
+        "{} can't be opened; the manager needs the right to write to it, and its container `--device {}` with the group that owns it", .0.display(), .0.display()
+    )]
     Open(PathBuf, #[source] io::Error),
     #[error("the medium's image can't be read")]
     Image(#[source] io::Error),
