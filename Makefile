@@ -6,8 +6,10 @@ SHELL := /bin/bash
 STATE  ?= .state
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TRIPLE := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
-AGENT  := $(TARGET)/static/$(TRIPLE)/small/cairn-agent
-CAIRN  := $(TARGET)/release/cairn
+STATIC := $(TARGET)/static/$(TRIPLE)
+AGENT  := $(STATIC)/small/cairn-agent
+BUILT  := $(TARGET)/release
+CAIRN  := $(BUILT)/cairn
 
 .PHONY: help setup programs image build lab test lint unit scenarios bench soak deny clean
 
@@ -21,16 +23,19 @@ help: ## Say what the targets are
 setup: ## Install what is needed (Debian packages, QEMU 10 in a folder of its own)
 	@scripts/setup
 
+# Static binaries: the agent's goes into initrd and root, the manager's into a container with nothing else in it. The
+# target is named on purpose, so that build scripts and macros stay dynamic.
+programs: export RUSTFLAGS := -C target-feature=+crt-static
 programs:
-	@cargo build --release --locked -p cairn-cli -p cairn-scenarios
-	@# One static binary for initrd and root; a target named on purpose, so that build scripts and macros stay dynamic.
-	@RUSTFLAGS="-C target-feature=+crt-static" cargo build --profile small --locked -p cairn-agent \
-		--target $(TRIPLE) --target-dir $(TARGET)/static
+	@cargo build --release --locked -p cairn-cli -p cairn-scenarios --target $(TRIPLE) --target-dir $(TARGET)/static
+	@cargo build --profile small --locked -p cairn-agent --target $(TRIPLE) --target-dir $(TARGET)/static
+	@mkdir -p $(BUILT) && ln -f $(STATIC)/release/cairn $(STATIC)/release/cairn-scenarios $(BUILT)/
 
-image: setup programs
+image: setup programs ## Build the node image and the manager's container
 	@os/build --agent $(AGENT) --out $(STATE)/image
+	@os/container --cairn $(CAIRN) --image $(STATE)/image --out $(STATE)/container
 
-build: image ## Compile everything and build the node image, without starting anything
+build: image ## Compile everything and build both images, without starting anything
 
 lab: build ## Bring a cluster of virtual machines up from empty disks (Ctrl-C ends it)
 	@$(CAIRN) lab up
@@ -44,14 +49,14 @@ lint:
 unit:
 	@cargo test --locked --workspace
 
-scenarios:
-	@cargo run --release --locked -q -p cairn-scenarios -- test
+scenarios: programs
+	@$(BUILT)/cairn-scenarios test
 
 bench: image ## Measure times, memory and sizes, and print them as docs/benchmarks.md has them
-	@cargo run --release --locked -q -p cairn-scenarios -- bench
+	@$(BUILT)/cairn-scenarios bench
 
 soak: image ## Run the long campaigns
-	@cargo run --release --locked -q -p cairn-scenarios -- soak
+	@$(BUILT)/cairn-scenarios soak
 
 deny: ## Check licences and bans of all dependencies (needs cargo-deny; advisories need the network)
 	@cargo deny --offline check licenses bans sources

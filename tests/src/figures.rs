@@ -47,7 +47,7 @@ impl Figures {
             ("node image: UKI (`cairn.efi`)", image.join("cairn.efi"), "60 MB"),
             ("node image: root (`root.erofs`)", image.join("root.erofs"), "350 MB"),
             ("node image: verity tree (`root.verity`)", image.join("root.verity"), ""),
-            ("`cairn`", cairn.to_owned(), ""),
+            ("`cairn` (static): the manager's container without the node image", cairn.to_owned(), "40 MB"),
         ];
         for (name, path, aim) in parts {
             if let Some(bytes) = size(&path) {
@@ -59,6 +59,10 @@ impl Figures {
             target.join(format!("static/{}-unknown-linux-gnu/small/cairn-agent", std::env::consts::ARCH));
         if let Some(bytes) = size(&agent) {
             self.size("`cairn-agent` (static)", bytes, "");
+        }
+        let container = size(Path::new(".state/container/cairn-manager.tar"));
+        if let Some(bytes) = container {
+            self.size("the manager's container, node image included", bytes, "");
         }
     }
 }

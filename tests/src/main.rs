@@ -11,6 +11,7 @@
 mod bench;
 mod command;
 mod disk;
+mod docker;
 mod evidence;
 mod figures;
 mod leftovers;

@@ -80,7 +80,7 @@ impl Timeline {
 pub fn up(world: &World, limit: Duration) -> Result<Timeline> {
     let arguments = ["up", "--detach", "--clock", "1970-01-01", "--uninjected", "etcd-3", "--etcd", "3"];
     let mut command = world.lab_command(&arguments);
-    command.args(["--compute", "1", "--spare-compute", "2"]);
+    command.args(["--compute", "1", "--spare-compute", "3"]);
     let began = Instant::now();
     let mut running = command::start(&mut command, &world.scratch)?;
     let mut timeline = Timeline::default();

@@ -1,5 +1,6 @@
 //! The scenarios, in an order in which each finds what it needs without waiting.
 
+mod container;
 mod crash_install;
 mod encryption;
 mod etcd;
@@ -91,6 +92,11 @@ pub const ALL: &[Scenario] = &[
         "a manager that lost its working directory in the middle of an installation brings it to an end",
         960,
         crash_install::empty_directory,
+    ),
+    on_healthy(
+        "the manager in its container, without root, finds a machine, installs it and unlocks it",
+        900,
+        container::brings_a_machine_up,
     ),
     on_healthy("a join key that was used is refused", 360, join_key::used),
     on_healthy(
