@@ -21,7 +21,11 @@ pub fn checks(status: &Status) -> Vec<CheckStatus> {
             advice: (result != CheckResult::Good).then(|| advice.to_owned()),
         };
         let (result, found) = reached(node);
-        let advice = "see that it is switched on and plugged into the same network as this manager, and read its console";
+        let advice = if is_on(node) {
+            "it comes by itself, within minutes; if it does not, read its console"
+        } else {
+            "see that it is switched on and plugged into the same network as this manager, and read its console"
+        };
         all.push(check("reached, and proved to be this node", result, found, advice));
         if !is_on(node) {
             // nothing else can be known

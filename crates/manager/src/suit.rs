@@ -48,10 +48,13 @@ fn role(inventory: &Inventory) -> (Role, String) {
             let size = crate::approve::gigabytes(drive.size_bytes);
             (Role::Backup, format!("one big external drive ({size} GB) is plugged in"))
         }
-        _ => (
-            Role::Compute,
-            format!("{memory} MiB of memory and {} cores can run applications", inventory.cpu.cores),
-        ),
+        _ => {
+            let cores = match inventory.cpu.cores {
+                1 => "one core".to_owned(),
+                number => format!("{number} cores"),
+            };
+            (Role::Compute, format!("{memory} MiB of memory and {cores} can run applications"))
+        }
     }
 }
 
