@@ -9,6 +9,7 @@
 //! [`world`] is what a scenario has at hand.
 
 mod bench;
+mod browser;
 mod command;
 mod disk;
 mod docker;

@@ -7,6 +7,7 @@ mod etcd;
 pub mod formation;
 mod join_key;
 mod moving;
+mod owner;
 mod shutdown;
 pub mod stranger;
 mod teardown;
@@ -78,7 +79,7 @@ pub const ALL: &[Scenario] = &[
         waiting::ten_power_cuts,
     ),
     on_healthy(
-        "the cluster is shut down in the order of its roles and started again, by command line",
+        "with an old cluster file the cluster is shut down in the order of its roles and started again, by command line",
         600,
         shutdown::and_start,
     ),
@@ -104,6 +105,12 @@ pub const ALL: &[Scenario] = &[
         600,
         moving::home,
     ),
+    Scenario {
+        name: "an owner goes her whole way in a browser: begin, keep, approve, watch, shut down, start",
+        needs: Needs::Empty,
+        seconds: 1500,
+        run: owner::whole_way,
+    },
     Scenario {
         name: "what a killed lab left is cleared by the next one and by `lab down`",
         needs: Needs::Nothing,

@@ -24,13 +24,9 @@ pub fn start(lab: &Lab, paths: &Paths) -> Result<()> {
     let program = std::env::current_exe().context("this program can't find itself")?;
     let image = std::path::absolute(".state/image")?;
     let words = |text: &str| std::ffi::OsString::from(text);
-    let command = [
+    let mut command = vec![
         program.into_os_string(),
         words("manager"),
-        words("--file"),
-        paths.cluster_file().into_os_string(),
-        words("--passphrase-file"),
-        paths.passphrase().into_os_string(),
         words("--work"),
         paths.work().into_os_string(),
         words("--image"),
@@ -40,6 +36,11 @@ pub fn start(lab: &Lab, paths: &Paths) -> Result<()> {
         words("--interface"),
         words(MANAGER_INTERFACE),
     ];
+    // without one the owner begins on the page
+    if paths.cluster_file().exists() {
+        command.extend([words("--file"), paths.cluster_file().into_os_string()]);
+        command.extend([words("--passphrase-file"), paths.passphrase().into_os_string()]);
+    }
     let process = lab.spawn(ProcessSpec::new(NAME, command).with_listener(listener))?;
     let deadline = Instant::now() + STARTS_WITHIN;
     while answers(&url).is_err() {

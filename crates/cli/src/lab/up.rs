@@ -42,6 +42,9 @@ pub struct UpArguments {
     /// Memory of a compute machine, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1536)]
     memory_compute: u32,
+    /// Only an empty network and a manager without a cluster file: the page asks for one
+    #[arg(long, conflicts_with = "manual")]
+    bare: bool,
     /// Approve nothing: leave the clicking to the user
     #[arg(long)]
     manual: bool,
@@ -117,12 +120,18 @@ fn bring_up(arguments: &UpArguments, paths: &Paths, board: &mut Board, stop: &At
     }
     std::fs::create_dir_all(paths.state())?;
     down(paths).context("what an earlier lab left can't be cleared")?;
-    let cluster = new_cluster_file(arguments, paths)?;
-    board.say("a new cluster file, and an empty network")?;
+    std::fs::create_dir_all(paths.kept())?;
+    let cluster = if arguments.bare { None } else { Some(new_cluster_file(arguments, paths)?) };
+    board.say(if arguments.bare {
+        "an empty network"
+    } else {
+        "a new cluster file, and an empty network"
+    })?;
     let lab = Lab::create(paths.state(), Tools::discover(&root)?, &LabSpec::new(Vec::new()))?;
     manager::start(&lab, paths)?;
-    let client = client(paths)?;
     board.say("the manager runs")?;
+    let Some(cluster) = cluster else { return Ok(()) };
+    let client = client(paths)?;
 
     let names = |role| cluster.cluster().nodes_of(role).map(|n| n.name.clone()).collect::<Vec<_>>();
     for node in names(Role::Etcd) {
@@ -146,7 +155,6 @@ fn bring_up(arguments: &UpArguments, paths: &Paths, board: &mut Board, stop: &At
 }
 
 fn new_cluster_file(arguments: &UpArguments, paths: &Paths) -> Result<ClusterFile> {
-    std::fs::create_dir_all(paths.kept())?;
     let passphrase = Passphrase::generate()?;
     let compute = arguments.compute.saturating_add(arguments.spare_compute);
     let file = ClusterFile::new("lab".parse()?, arguments.etcd, compute, 0)?;
@@ -239,7 +247,9 @@ fn approve(lab: &Lab, client: &Client, machine: &MachineStatus, board: &Board) -
 fn explain(paths: &Paths) -> Result<()> {
     let url = std::fs::read_to_string(paths.url())?;
     say!("\nThe page:      {}", url.trim())?;
-    say!("Its password:  cat {}", paths.passphrase().display())?;
+    if paths.passphrase().exists() {
+        say!("Its password:  cat {}", paths.passphrase().display())?;
+    }
     say!("How it is:     cairn lab status")?;
     say!("Look inside:   cairn lab exec etcd-1 -- systemctl status cairn-etcd")?;
     say!("A console:     cairn lab console etcd-1")?;
