@@ -169,6 +169,14 @@ impl World {
         Ok(offset)
     }
 
+    /// The manager is killed, and goes on with nothing but the owner's cluster file of the first day.
+    pub fn lose_working_directory(&self) -> Result<()> {
+        self.cairn_lab(&["manager", "kill"])?;
+        std::fs::remove_dir_all(self.state.join("manager/work"))
+            .context("the working directory can't be removed")?;
+        self.cairn_lab(&["manager", "start"]).map(drop)
+    }
+
     pub fn cluster_file(&self) -> PathBuf {
         self.state.join("manager/cluster.cairn")
     }

@@ -33,11 +33,7 @@ pub fn empty_directory(world: &World) -> Result<()> {
     let answer = approve(world, &machine, &current_code(world, &machine)?, &["--as", node])?;
     ensure!(answer.is_ok(), "the approval was refused: {}", answer.words());
     wait_until_writing(world, node)?;
-    world.cairn_lab(&["manager", "kill"])?;
-    let work = world.state.join("manager/work");
-    std::fs::rename(&work, world.scratch.join("lost-work"))
-        .context("the working directory can't be moved away")?;
-    world.cairn_lab(&["manager", "start"])?;
+    world.lose_working_directory()?;
     world.until(&format!("{node} to run in a healthy cluster"), WHOLE, || {
         // At most it asks again.
         if let Ok(machine) = find(world, name)

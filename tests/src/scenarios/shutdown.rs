@@ -1,13 +1,16 @@
-//! The whole cluster goes off in order and comes back, by command line alone.
+//! The whole cluster goes off in order and comes back, by command line alone, and by a manager that has nothing but an
+//! old copy of the cluster file.
 
-use crate::world::World;
-use anyhow::{Result, ensure};
+use crate::world::{World, path};
+use anyhow::{Context, Result, ensure};
+use cairn_manager::api::Status;
 use std::time::Duration;
 
 const OFF: Duration = Duration::from_secs(240);
 const ON: Duration = Duration::from_secs(300);
 
 pub fn and_start(world: &World) -> Result<()> {
+    forget_all_but_an_old_file(world)?;
     let on = on(world)?;
     let said = cairn(world, OFF, &["shutdown", "--yes"])?;
     let (etcd, compute) = (said.find("Power off etcd-1"), said.find("Power off compute-1"));
@@ -23,6 +26,26 @@ pub fn and_start(world: &World) -> Result<()> {
     let said = cairn(world, ON, &["start"])?;
     ensure!(said.contains("Check that the cluster is healthy"), "the start did not end well: {said}");
     world.healthy(Duration::from_secs(30)).map(drop)
+}
+
+/// The manager loses its working directory, and goes on with a cluster file that is at least two generations old.
+fn forget_all_but_an_old_file(world: &World) -> Result<()> {
+    let before = world.status()?;
+    let (file, passphrase) = (world.cluster_file(), world.passphrase());
+    let shown =
+        cairn(world, ON, &["file", "show", path(&file)?, "--passphrase-file", path(&passphrase)?, "--json"])?;
+    let shown: serde_json::Value = serde_json::from_str(&shown)?;
+    let old = shown.get("generation").and_then(serde_json::Value::as_u64).context("no generation is told")?;
+    let newest = before.cluster.generation;
+    ensure!(old + 2 <= newest, "the file is of generation {old}, the cluster of {newest}");
+    world.lose_working_directory()?;
+    let enrolled = |status: &Status| status.nodes.iter().filter(|node| node.enrolled).count();
+    world.until("all nodes to be taken up again", Duration::from_secs(90), || {
+        let status = world.status()?;
+        ensure!(status.healthy, "{}", status.unhealthy_because.join("; "));
+        ensure!(enrolled(&status) == enrolled(&before), "only {} are known", enrolled(&status));
+        Ok(())
+    })
 }
 
 fn on(world: &World) -> Result<Vec<String>> {
