@@ -22,6 +22,7 @@ use cairn_wire::server::{Handler, LogReceiver};
 use cairn_workflow::EventLog;
 use cairn_workflow::log::chain;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,8 @@ pub struct Node {
     blink: Blink,
     /// The disk that this node was started from, once it is found.
     own_disk: OnceLock<BootDisk>,
+    /// The system stops: services that it ends are not started again.
+    going: AtomicBool,
     now: Mutex<Now>,
 }
 
@@ -69,6 +72,7 @@ impl Node {
             blink: Blink::default(),
             shelf,
             own_disk: OnceLock::new(),
+            going: AtomicBool::new(false),
             now: Mutex::new(now),
         }
     }
@@ -103,6 +107,9 @@ impl Node {
 
     /// One look at what the node is for.
     pub fn look_after(&self) {
+        if self.going.load(Ordering::Relaxed) {
+            return;
+        }
         let config = self.now().config.clone();
         let (conditions, etcd_healthy) = match config.role {
             Role::Etcd => look_after_etcd(&config),
@@ -113,6 +120,20 @@ impl Node {
         now.conditions = conditions;
         now.etcd_healthy = etcd_healthy;
         now.looked = true;
+    }
+
+    /// Answers first, because an answer that is lost looks like a fault.
+    fn go_down(self: &Arc<Self>, verb: &'static str) -> Response {
+        self.going.store(true, Ordering::Relaxed);
+        let node = Arc::clone(self);
+        std::thread::spawn(move || {
+            std::thread::sleep(LINGER);
+            if let Err(error) = command::run("systemctl", &["--no-block", verb], b"") {
+                node.going.store(false, Ordering::Relaxed);
+                say(&format!("`systemctl {verb}` failed: {}", chain(&error)));
+            }
+        });
+        Response::Done
     }
 
     fn inventory(&self) -> Inventory {
@@ -281,17 +302,6 @@ fn look_after_k3s(config: &NodeConfig, shelf: &Shelf) -> Vec<Condition> {
     }
 }
 
-/// Answers first, because an answer that is lost looks like a fault.
-fn go_down(verb: &'static str) -> Response {
-    std::thread::spawn(move || {
-        std::thread::sleep(LINGER);
-        if let Err(error) = command::run("systemctl", &["--no-block", verb], b"") {
-            say(&format!("`systemctl {verb}` failed: {}", chain(&error)));
-        }
-    });
-    Response::Done
-}
-
 impl Handler for Node {
     async fn answer(self: Arc<Self>, _peer: Peer, request: Request) -> Response {
         let node = self;
@@ -299,8 +309,8 @@ impl Handler for Node {
             Request::Describe => node.describe(),
             Request::Configure { config, roster } => node.configure(*config, &roster),
             Request::Provide { artifacts } => node.provide(artifacts),
-            Request::Restart => go_down("reboot"),
-            Request::PowerOff => go_down("poweroff"),
+            Request::Restart => node.go_down("reboot"),
+            Request::PowerOff => node.go_down("poweroff"),
             Request::Units => node.journal.answer_units(),
             Request::Blink { seconds } => node.blink.answer(seconds),
             Request::Kubeconfig => node.kubeconfig(),
