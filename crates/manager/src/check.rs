@@ -101,7 +101,7 @@ fn lock(node: &NodeStatus) -> CheckResult {
 
 /// Its data partition is only just being made.
 fn is_made(node: &NodeStatus) -> bool {
-    matches!(node.phase, Phase::Installing | Phase::Restarting)
+    matches!(node.phase, Phase::Discovered | Phase::Joining | Phase::Installing | Phase::Restarting)
 }
 
 fn lock_words(node: &NodeStatus) -> String {

@@ -8,7 +8,7 @@ use crate::core::Core;
 use cairn_model::cluster::{Name, Role};
 use cairn_model::phase::Phase;
 use cairn_wire::message::Request;
-use cairn_workflow::{Plan, Step, What};
+use cairn_workflow::{Plan, RowState, Step, What};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -27,6 +27,15 @@ const OFF_ORDER: [Role; 3] = [Role::Compute, Role::Backup, Role::Etcd];
 
 fn step(node: &str) -> String {
     format!("node/{node}")
+}
+
+/// The last that the cluster was told was to shut down, that is through, and nothing came back since.
+pub fn is_shut_down(status: &Status) -> bool {
+    let told = status
+        .power
+        .as_ref()
+        .is_some_and(|job| job.job == SHUT_DOWN && job.rows.iter().all(|row| row.state == RowState::Done));
+    told && !status.nodes.iter().any(is_on)
 }
 
 /// It is there and answers.
@@ -147,8 +156,10 @@ fn is_done(status: &Status, id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::JobStatus;
     use crate::simulation::{Lab, new_file};
     use crate::web::sample;
+    use cairn_workflow::Row;
 
     fn titles(plan: &Plan) -> Vec<&str> {
         plan.steps.iter().map(|step| step.title.as_str()).collect()
@@ -199,6 +210,32 @@ mod tests {
         assert!(first.is_finished());
         let power = core.status().power.unwrap();
         assert_eq!((power.job.as_str(), power.rows.len()), (SHUT_DOWN, 1));
+    }
+
+    #[test]
+    fn a_cluster_is_shut_down_when_that_was_the_last_order_and_nothing_came_back() {
+        let job = |name: &str, state| JobStatus {
+            job: name.to_owned(),
+            rows: vec![Row {
+                id: "node/etcd-1".into(),
+                title: String::new(),
+                state,
+                progress: None,
+                note: None,
+            }],
+            seconds_left: None,
+        };
+        let cases = [
+            (Some(job(SHUT_DOWN, RowState::Done)), Phase::Unreachable, true),
+            (Some(job(SHUT_DOWN, RowState::Done)), Phase::Locked, false),
+            (Some(job(SHUT_DOWN, RowState::Running)), Phase::Unreachable, false),
+            (Some(job("start", RowState::Done)), Phase::Unreachable, false),
+            (None, Phase::Unreachable, false),
+        ];
+        for (power, phase, expected) in cases {
+            let status = Status { power, ..status(&[("etcd-1", Role::Etcd, phase)]) };
+            assert_eq!(is_shut_down(&status), expected, "{phase}");
+        }
     }
 
     #[test]

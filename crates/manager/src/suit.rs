@@ -99,7 +99,7 @@ mod tests {
             (machine(430, vec![sample_disk("a")]), Role::Etcd, "430 MiB"),
             (machine(8000, vec![sample_disk("a")]), Role::Compute, "8000 MiB"),
             (machine(2000, vec![sample_disk("a"), drive.clone()]), Role::Backup, "4000.0 GB"),
-            (machine(8000, vec![drive.clone(), drive, sample_disk("a")]), Role::Compute, "cores"),
+            (machine(8000, vec![drive.clone(), drive, sample_disk("a")]), Role::Compute, "one core"),
         ];
         for (machine, role, word) in cases {
             let found = suggest(&cluster(), &Journal::default(), &machine).unwrap();

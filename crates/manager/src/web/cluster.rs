@@ -57,7 +57,7 @@ fn hardware(node: &NodeStatus) -> Markup {
         }
         ul.drives {
             @for disk in &inventory.disks {
-                li { strong { (words::gigabytes(disk.size_bytes)) } " " span.quiet { (disk.model) ", " (words::disk_kind(disk)) } }
+                li { strong { (words::gigabytes(disk.size_bytes)) } " " span.quiet { @if !disk.model.is_empty() { (disk.model) ", " } (words::disk_kind(disk)) } }
             }
         }
         @if let Some(vitals) = vitals {

@@ -3,7 +3,7 @@
 use super::ui::{self, Tone, mark};
 use super::{cluster, words};
 use crate::api::{ActionStatus, CheckResult, NodeStatus, Status};
-use crate::{check, question};
+use crate::{check, power, question};
 use cairn_workflow::RowState;
 use maud::{Markup, html};
 
@@ -30,7 +30,7 @@ pub fn content(status: &Status) -> Markup {
 
 /// Why it is not healthy; an owner who has only just begun knows that nothing is there.
 fn missing(status: &Status) -> Markup {
-    let begun = status.nodes.iter().any(|node| node.enrolled);
+    let begun = status.nodes.iter().any(|node| node.enrolled) && !power::is_shut_down(status);
     html! {
         @if begun && !status.unhealthy_because.is_empty() {
             section aria-labelledby="wrong" {
@@ -65,6 +65,9 @@ fn is_busy(node: &NodeStatus) -> bool {
 }
 
 pub fn verdict(status: &Status) -> (Tone, &'static str) {
+    if power::is_shut_down(status) {
+        return (Tone::Off, "The cluster is shut down.");
+    }
     let worst = status.nodes.iter().filter(|node| node.enrolled).map(words::node).max();
     match worst {
         _ if status.healthy => (Tone::Good, "All is well."),
@@ -76,6 +79,9 @@ pub fn verdict(status: &Status) -> (Tone, &'static str) {
 }
 
 fn summary(status: &Status) -> String {
+    if power::is_shut_down(status) {
+        return "Switch the machines on and choose Start: they are unlocked as they come.".into();
+    }
     let mut parts = Vec::new();
     let places = status.nodes.iter().filter(|node| node.enrolled).count();
     if places > 0 {
@@ -176,7 +182,7 @@ fn checks(status: &Status) -> Markup {
     let checks = check::checks(status);
     let bad: Vec<_> = checks.iter().filter(|check| check.result != CheckResult::Good).collect();
     html! {
-        @if !checks.is_empty() {
+        @if !checks.is_empty() && !power::is_shut_down(status) {
             section aria-labelledby="checks" {
                 h2 #checks { "Checks" }
                 p.quiet { (checks.len().saturating_sub(bad.len())) " of " (checks.len()) " are as they should be." }
