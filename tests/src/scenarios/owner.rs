@@ -195,6 +195,7 @@ fn down_and_up(world: &World, browser: &Browser<'_>) -> Result<()> {
         }
         Ok(())
     })?;
+    browser.reads("h1", "The cluster is shut down.", Duration::from_secs(60))?;
     browser.reads("#power-job summary", "3 of 3 steps", Duration::from_secs(60))?;
     browser.picture("shut-down")?;
     for machine in world.lab()?.machines()? {
