@@ -88,9 +88,35 @@ pub fn run(arguments: ManagerArguments) -> Result<ExitCode> {
 /// In a container the manager is process 1, which no signal ends that it does not wait for.
 async fn told_to_stop() -> Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if ignores_interrupts(&status) {
+        terminate.recv().await;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(tokio::select! {
         _ = terminate.recv() => ExitCode::SUCCESS,
         _ = interrupt.recv() => exit::interrupted(),
     })
+}
+
+/// A shell begins so what it runs in its background: Ctrl-C is for what runs in front. By proc_pid_status(5).
+fn ignores_interrupts(status: &str) -> bool {
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & 0b10 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupt_is_left_to_what_runs_in_front() {
+        let status =
+            |mask: &str| format!("SigBlk:\t0000000000000000\nSigIgn:\t{mask}\nSigCgt:\t0000000000000002\n");
+        assert!(ignores_interrupts(&status("0000000000000006")));
+        assert!(!ignores_interrupts(&status("0000000000001004")));
+        assert!(!ignores_interrupts(""));
+    }
 }
