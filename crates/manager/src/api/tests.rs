@@ -4,7 +4,7 @@ use crate::api::{
     IMAGE_LENGTH, IMAGE_SHA256, JobStatus, MEDIUM_ID, MediumState, MediumStatus, NetworkReport, Problem,
     Status, router,
 };
-use crate::simulation::{Lab, new_file};
+use crate::simulation::{Lab, new_file_for};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::request::Builder;
@@ -26,8 +26,12 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) fn new() -> Self {
+        Self::with_places(1, 1)
+    }
+
+    pub(super) fn with_places(etcd: u8, compute: u8) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        new_file(folder.path());
+        new_file_for(folder.path(), etcd, compute);
         let lab = Lab::start(folder.path(), "work");
         let bound: SocketAddr = HOST.parse().unwrap();
         Self { router: router(Arc::clone(&lab.core), bound), lab, folder }
@@ -41,7 +45,7 @@ impl Site {
         format!("Bearer {}", self.lab.core.token.expose())
     }
 
-    fn cookie(&self) -> String {
+    pub(super) fn cookie(&self) -> String {
         let session = self.lab.core.sessions.begin(Instant::now()).unwrap();
         format!("other=1; cairn_session={}", session.expose())
     }
