@@ -122,7 +122,7 @@ fn paste(asks_token: bool) -> Markup {
 fn begin(asks_token: bool) -> Markup {
     html! {
         p.quiet { "A new cluster needs nothing but a name. Machines come next, when they are found." }
-        form.stack method="post" action="/start/new" {
+        form.stack method="post" action="/start/new" data-once {
             div.field {
                 label for="name" { "Name of the cluster" }
                 input #name type="text" name="name" required pattern="[a-z]([a-z0-9\\-]*[a-z0-9])?" maxlength="63"

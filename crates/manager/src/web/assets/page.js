@@ -37,6 +37,16 @@ Idiomorph.defaults.callbacks.beforeNodeMorphed = (old) =>
 Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) =>
   !(name === "open" && (node.tagName === "DETAILS" || node.tagName === "DIALOG"));
 
+// A form that may be sent once only: the answer to the first of two would be lost, and with it a new passphrase.
+document.addEventListener("submit", (event) => {
+  const { dataset } = event.target;
+  if (dataset.once === "sent") event.preventDefault();
+  if (dataset.once === "") dataset.once = "sent";
+});
+window.addEventListener("pageshow", () => {
+  document.querySelectorAll("[data-once]").forEach((form) => { form.dataset.once = ""; });
+});
+
 async function copy(text) {
   if (window.isSecureContext) {
     await navigator.clipboard.writeText(text);
