@@ -38,9 +38,8 @@ impl Driver {
         let port = world.until("chromedriver to listen", Duration::from_secs(30), || {
             let [printed, _] = running.printed()?;
             let text = String::from_utf8_lossy(&printed).into_owned();
-            let port =
-                text.split("on port ").nth(2).or_else(|| text.split("started successfully on port ").nth(1));
-            let digits: String = port.unwrap_or_default().chars().take_while(char::is_ascii_digit).collect();
+            let (_, port) = text.split_once("started successfully on port ").unwrap_or_default();
+            let digits: String = port.chars().take_while(char::is_ascii_digit).collect();
             digits.parse().with_context(|| format!("it said: {text}"))
         });
         match port {
@@ -61,7 +60,7 @@ impl Driver {
                 "prefs": { "download.default_directory": downloads, "download.prompt_for_download": false },
             },
         });
-        let Value::Object(capabilities) = capabilities else { unreachable!("an object is an object") };
+        let capabilities = capabilities.as_object().cloned().unwrap_or_default();
         let address = format!("http://127.0.0.1:{}", self.port);
         let client =
             ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(&address).await;
