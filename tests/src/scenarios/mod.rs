@@ -94,12 +94,12 @@ pub const ALL: &[Scenario] = &[
         960,
         crash_install::empty_directory,
     ),
+    on_healthy("a join key that was used is refused", 360, join_key::used),
     on_healthy(
         "the manager in its container, without root, finds a machine, installs it and unlocks it",
         900,
         container::brings_a_machine_up,
     ),
-    on_healthy("a join key that was used is refused", 360, join_key::used),
     on_healthy(
         "machines and manager move to a network with another router and are healthy there",
         600,
