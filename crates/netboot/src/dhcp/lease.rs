@@ -1,6 +1,7 @@
 //! The lease table: which client has which address until when. Its memory is bounded by the pool.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ impl Leases {
             .get(key)
             .copied()
             .or_else(|| wanted.map(Ipv4Addr::to_bits).filter(|wanted| self.is_free(*wanted, now)))
-            .or_else(|| (self.first..=self.last).find(|address| !self.by_address.contains_key(address)))
+            .or_else(|| self.unused(key))
             .or_else(|| self.oldest_expired(now))?;
         let held = self.by_address.get(&address).filter(|entry| entry.key.as_deref() == Some(key));
         let until = held.map_or(Duration::ZERO, |entry| entry.until).max(now + OFFER_HOLD);
@@ -81,6 +82,17 @@ impl Leases {
     /// How many addresses are neither free nor expired.
     pub fn in_use(&self, now: Duration) -> usize {
         self.by_address.values().filter(|entry| entry.until > now).count()
+    }
+
+    /// Begins at a place of the key's own: a table that a restart has emptied would else lend the first addresses
+    /// again, which other clients still have.
+    fn unused(&self, key: &[u8]) -> Option<u32> {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let size = u64::from(self.last.saturating_sub(self.first)) + 1;
+        let begin = self.first.saturating_add(u32::try_from(hasher.finish() % size).unwrap_or_default());
+        let mut addresses = (begin..=self.last).chain(self.first..begin);
+        addresses.find(|address| !self.by_address.contains_key(address))
     }
 
     fn is_free(&self, address: u32, now: Duration) -> bool {
@@ -125,6 +137,14 @@ mod tests {
     }
 
     #[test]
+    fn an_emptied_table_lends_a_client_what_it_had_and_another_client_something_else() {
+        let (one, other) = (b"one".as_slice(), b"other".as_slice());
+        let lend = |key| table(100).offer(key, None, Duration::ZERO);
+        assert_eq!(lend(one), lend(one));
+        assert_ne!(lend(one), lend(other));
+    }
+
+    #[test]
     fn a_client_gets_the_same_address_again_even_after_its_lease_ran_out() {
         let mut leases = table(5);
         let first = leases.offer(b"a", None, Duration::ZERO).unwrap();
@@ -136,12 +156,13 @@ mod tests {
     #[test]
     fn a_full_pool_offers_nothing_until_the_oldest_lease_has_expired() {
         let mut leases = table(2);
-        for (key, seconds) in [(b"a", 100), (b"b", 50)] {
+        let [_, sooner] = [(b"a", 100), (b"b", 50)].map(|(key, seconds)| {
             let given = leases.offer(key, None, Duration::ZERO).unwrap();
             assert!(leases.confirm(key, given, Duration::ZERO, Duration::from_secs(seconds)));
-        }
+            given
+        });
         assert_eq!(leases.offer(b"c", None, Duration::from_secs(49)), None);
-        assert_eq!(leases.offer(b"c", None, Duration::from_secs(200)), Some(address(101)));
+        assert_eq!(leases.offer(b"c", None, Duration::from_secs(200)), Some(sooner));
     }
 
     #[test]

@@ -7,7 +7,6 @@ use dhcproto::v4::{DhcpOption, Flags, Message, MessageType, OptionCode, UnknownO
 use dhcproto::{Decodable, Decoder, Encodable, Encoder};
 
 const OURS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-const FIRST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 const NOW: Duration = Duration::from_secs(1000);
 
@@ -55,6 +54,12 @@ fn run(leases: &mut Leases, policy: &dyn BootPolicy, bytes: &[u8]) -> Outcome {
     answer(&scene(), leases, policy, &Packet::parse(bytes).unwrap(), NOW)
 }
 
+/// What an empty table lends to the usual client.
+fn lent() -> Ipv4Addr {
+    let discover = message(MessageType::Discover, |_| {});
+    answered(run(&mut leases(), &discover_all, &discover)).0.address.unwrap()
+}
+
 fn answered(outcome: Outcome) -> (Answer, Message) {
     match outcome {
         Outcome::Answer(answer) => {
@@ -78,7 +83,7 @@ fn an_operating_system_gets_an_address_without_boot_file_or_default_route() {
     let (answer, message) =
         answered(run(&mut leases(), &discover_all, &message(MessageType::Discover, |_| {})));
     assert_eq!(answer.to, SocketAddrV4::new(Ipv4Addr::BROADCAST, 68));
-    assert_eq!((answer.told, message.yiaddr(), message.xid()), (Told::NotAsked, FIRST, 7));
+    assert_eq!((answer.told, message.yiaddr(), message.xid()), (Told::NotAsked, lent(), 7));
     assert!(!has_boot_file(&message) && !message.opts().contains(OptionCode::Router));
     let of = |code| message.opts().get(code).cloned();
     assert_eq!(of(OptionCode::SubnetMask), Some(DhcpOption::SubnetMask(Ipv4Addr::new(255, 255, 255, 0))));
@@ -104,11 +109,12 @@ fn uefi_firmware_gets_the_file_by_tftp_in_the_header_and_as_options() {
             let mut leases = leases();
             let mut bytes = firmware(kind, PXE, arch);
             if kind == MessageType::Request {
-                bytes.splice(240..240, [50, 4, 10, 77, 0, 100, 54, 4, 10, 77, 0, 1]);
+                let [a, b, c, d] = lent().octets();
+                bytes.splice(240..240, [50, 4, a, b, c, d, 54, 4, 10, 77, 0, 1]);
             }
             let (answer, message) = answered(run(&mut leases, &discover_all, &bytes));
             assert_eq!(answer.told, Told::Boot("cairn.efi".into()));
-            assert_eq!((message.yiaddr(), message.siaddr()), (FIRST, OURS));
+            assert_eq!((message.yiaddr(), message.siaddr()), (lent(), OURS));
             assert_eq!(message.fname(), Some(&b"cairn.efi\0"[..]));
             let of = |code| message.opts().get(code).cloned();
             assert_eq!(of(OptionCode::BootfileName), Some(DhcpOption::BootfileName(b"cairn.efi".to_vec())));
@@ -140,7 +146,7 @@ fn an_installed_machine_gets_an_address_and_boots_from_its_disk() {
         _ => BootAnswer::Nothing,
     };
     let (answer, message) = answered(run(&mut leases(), &policy, &firmware(MessageType::Discover, PXE, 7)));
-    assert_eq!((answer.told, message.yiaddr()), (Told::LocalDisk, FIRST));
+    assert_eq!((answer.told, message.yiaddr()), (Told::LocalDisk, lent()));
     assert!(!has_boot_file(&message));
     // A prompt of 0 seconds and one menu entry, of type 0.
     let menu = b"\x06\x01\x03\x09\x0d\0\0\x0aLocal disk\x0a\x0b\0Local disk\xff".to_vec();
@@ -197,11 +203,11 @@ fn a_client_that_chooses_another_server_reveals_it() {
 #[test]
 fn a_renewal_is_answered_to_the_clients_address_alone() {
     let bytes = message(MessageType::Request, |message| {
-        message.set_ciaddr(FIRST);
+        message.set_ciaddr(lent());
     });
     let (answer, message) = answered(run(&mut leases(), &discover_all, &bytes));
-    assert_eq!((answer.kind, answer.to), (Kind::Ack, SocketAddrV4::new(FIRST, 68)));
-    assert_eq!((message.yiaddr(), message.ciaddr()), (FIRST, FIRST));
+    assert_eq!((answer.kind, answer.to), (Kind::Ack, SocketAddrV4::new(lent(), 68)));
+    assert_eq!((message.yiaddr(), message.ciaddr()), (lent(), lent()));
 }
 
 #[test]
@@ -259,15 +265,15 @@ fn released_and_declined_addresses_are_accounted_for() {
     answered(run(&mut leases, &discover_all, &message(MessageType::Discover, |_| {})));
     for (kind, in_use) in [(MessageType::Decline, 1), (MessageType::Release, 1)] {
         let bytes = message(kind, |message| {
-            message.set_ciaddr(FIRST);
+            message.set_ciaddr(lent());
             message.opts_mut().insert(DhcpOption::ServerIdentifier(OURS));
-            message.opts_mut().insert(DhcpOption::RequestedIpAddress(FIRST));
+            message.opts_mut().insert(DhcpOption::RequestedIpAddress(lent()));
         });
         assert_eq!(run(&mut leases, &discover_all, &bytes), Outcome::Silence(Silence::NoReply));
         assert_eq!(leases.in_use(NOW), in_use);
     }
     let next = answered(run(&mut leases, &discover_all, &message(MessageType::Discover, |_| {}))).0;
-    assert_ne!(next.address, Some(FIRST), "a declined address is not offered again");
+    assert_ne!(next.address, Some(lent()), "a declined address is not offered again");
 }
 
 #[test]
@@ -275,7 +281,7 @@ fn our_own_probe_relays_and_other_servers_are_not_answered() {
     let own = crate::probe::discover(scene().own_mac, 1);
     assert_eq!(run(&mut leases(), &discover_all, &own), Outcome::Silence(Silence::Own));
     let relayed = message(MessageType::Discover, |message| {
-        message.set_giaddr(FIRST);
+        message.set_giaddr(lent());
     });
     assert_eq!(run(&mut leases(), &discover_all, &relayed), Outcome::Silence(Silence::Relayed));
 }
