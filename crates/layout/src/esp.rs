@@ -80,7 +80,7 @@ impl<'d, D: Device> Esp<'d, D> {
     /// A FAT32 file system in a byte range of a device; `0..size` for a partition's own device node.
     pub fn open_range(dev: &'d mut D, start: u64, len: u64) -> Result<Self, EspError> {
         let mut esp = Self { dev, start, len };
-        esp.session(|_| Ok(())).map_err(EspError::Open)?;
+        esp.session(&[], |_| Ok(())).map_err(EspError::Open)?;
         Ok(esp)
     }
 
@@ -107,7 +107,7 @@ impl<'d, D: Device> Esp<'d, D> {
         let mut window = self.window();
         fatfs::format_volume(&mut window, options)?;
         window.flush()?;
-        self.session(|fs| {
+        self.session(&[], |fs| {
             // Counting once notes down the number of free clusters, which fsck misses otherwise.
             fs.stats()
         })?;
@@ -116,7 +116,7 @@ impl<'d, D: Device> Esp<'d, D> {
 
     fn make_dir(&mut self, path: &str) -> io::Result<()> {
         if self.fat()?.find(path)?.is_none() {
-            self.session(|fs| fs.root_dir().create_dir(path).map(drop))?;
+            self.session(&[path], |fs| fs.root_dir().create_dir(path).map(drop))?;
         }
         self.fat()?.mend_dots(path)
     }
@@ -129,10 +129,15 @@ impl<'d, D: Device> Esp<'d, D> {
         Fat::open(self.window())
     }
 
-    /// Something done through `fatfs`, and flushed.
-    fn session<T>(&mut self, act: impl FnOnce(&Fs<'_, '_, D>) -> io::Result<T>) -> io::Result<T> {
+    /// Something done to these paths through `fatfs`, and flushed.
+    fn session<T>(
+        &mut self,
+        paths: &[&str],
+        act: impl FnOnce(&Fs<'_, '_, D>) -> io::Result<T>,
+    ) -> io::Result<T> {
         // It checks what fatfs computes with unchecked.
-        self.fat()?;
+        let mut fat = self.fat()?;
+        paths.iter().try_for_each(|path| fat.check(path))?;
         let mut window = self.window();
         let fs = FileSystem::new(&mut window, FsOptions::new().time_provider(&FirstDay))?;
         let out = act(&fs)?;
@@ -143,7 +148,7 @@ impl<'d, D: Device> Esp<'d, D> {
 
     /// A small file's content, `None` if there is no such file.
     pub fn read(&mut self, path: &str) -> Result<Option<Vec<u8>>, EspError> {
-        let content = self.session(|fs| match replace::pending(fs, path)? {
+        let content = self.session(&[path, &replace::beside(path)], |fs| match replace::pending(fs, path)? {
             Some(bytes) => Ok(Some(bytes)),
             None => read_small(fs, path),
         });
@@ -188,7 +193,7 @@ impl<'d, D: Device> Esp<'d, D> {
     pub fn read_entry(&mut self, entry: &BootEntry) -> Result<Vec<u8>, EspError> {
         let path = format!("{ENTRIES}/{}", entry.name());
         let most = self.len;
-        let content = self.session(|fs| {
+        let content = self.session(&[&path], |fs| {
             let mut bytes = Vec::new();
             fs.root_dir().open_file(&path)?.take(most).read_to_end(&mut bytes)?;
             Ok(bytes)
@@ -209,7 +214,7 @@ impl<'d, D: Device> Esp<'d, D> {
         let failed = |e| EspError::Write(path.clone(), e);
         self.tidy().map_err(failed)?;
         self.forget(&partial).map_err(failed)?;
-        self.session(|fs| fill(fs, &partial, reader, len, step)).map_err(failed)?;
+        self.session(&[&partial], |fs| fill(fs, &partial, reader, len, step)).map_err(failed)?;
         self.forget(&path).map_err(failed)?;
         self.rename(&partial, &path).map_err(failed)
     }
@@ -238,7 +243,7 @@ impl<'d, D: Device> Esp<'d, D> {
     /// Adds the new name (empty), points it at the content, takes the old name away. In between one
     /// content has two names, which [`Esp::tidy`] ends if we do not come to it.
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        self.session(|fs| fs.root_dir().create_file(to).map(drop))?;
+        self.session(&[to], |fs| fs.root_dir().create_file(to).map(drop))?;
         let mut fat = self.fat()?;
         let missing = || io::Error::from(io::ErrorKind::NotFound);
         let source = fat.find(from)?.ok_or_else(missing)?;

@@ -15,6 +15,8 @@ const SLOT: usize = 32;
 const MAX_DIR_BYTES: u64 = 65_536 * SLOT as u64;
 /// In the FSInfo sector.
 const FREE_COUNT: u64 = 488;
+/// From here on a link names no cluster: this one is bad, the rest end a chain.
+const BAD_CLUSTER: u32 = 0x0FFF_FFF7;
 const DELETED: u8 = 0xE5;
 const LONG_NAME: u8 = 0x0F;
 const DIRECTORY: u8 = 0x10;
@@ -43,8 +45,14 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// 0 where there is no content.
     fn cluster(&self) -> u32 {
-        (u32::from(le16(&self.short, 20)) & 0x0FFF) << 16 | u32::from(le16(&self.short, 26))
+        u32::from(le16(&self.short, 20)) << 16 | u32::from(le16(&self.short, 26))
+    }
+
+    /// A file answers to its short name too.
+    fn answers_to(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name) || short_name(&self.short).eq_ignore_ascii_case(name)
     }
 
     fn size(&self) -> u32 {
@@ -94,7 +102,7 @@ impl<'d, D: Device> Fat<'d, D> {
         if !(65_525..=fat_bytes / 4 - 2).contains(&clusters) {
             return Err(damaged("the size of the FAT does not fit the file system's"));
         }
-        Ok(Self {
+        let fat = Self {
             window,
             cluster_bytes,
             fat_start,
@@ -104,7 +112,20 @@ impl<'d, D: Device> Fat<'d, D> {
             root: le32(&boot, 44).unwrap_or(0),
             clusters_end: u32::try_from(clusters + 2).map_err(|_| damaged("more clusters than FAT32 has"))?,
             info_at: u64::from(le16(&boot, 48)) * sector,
-        })
+        };
+        if !fat.is_cluster(fat.root) {
+            return Err(damaged("the root folder begins outside the file system"));
+        }
+        Ok(fat)
+    }
+
+    /// Follows a path as `fatfs` will, which computes with the numbers that it finds: whatever is
+    /// there of the path begins and goes on at clusters that exist.
+    pub fn check(&mut self, path: &str) -> io::Result<()> {
+        match self.find(path)? {
+            Some(found) => self.chain(found.cluster()).map(drop),
+            None => Ok(()),
+        }
     }
 
     fn is_cluster(&self, cluster: u32) -> bool {
@@ -112,6 +133,9 @@ impl<'d, D: Device> Fat<'d, D> {
     }
 
     fn chain(&mut self, first: u32) -> io::Result<Vec<u32>> {
+        if first != 0 && !self.is_cluster(first) {
+            return Err(damaged("a file or folder begins outside the file system"));
+        }
         let mut chain = Vec::new();
         let mut next = first;
         while self.is_cluster(next) {
@@ -122,6 +146,9 @@ impl<'d, D: Device> Fat<'d, D> {
             let mut link = [0; 4];
             device::read_at(&mut self.window, self.fat_start + u64::from(next) * 4, &mut link)?;
             next = u32::from_le_bytes(link) & 0x0FFF_FFFF;
+        }
+        if (1..BAD_CLUSTER).contains(&next) {
+            return Err(damaged("a chain of clusters leaves the file system"));
         }
         Ok(chain)
     }
@@ -156,7 +183,7 @@ impl<'d, D: Device> Fat<'d, D> {
         let mut dir = self.root;
         let mut parts = path.split('/').peekable();
         while let Some(part) = parts.next() {
-            let found = self.list(dir)?.into_iter().find(|f| f.name.eq_ignore_ascii_case(part));
+            let found = self.list(dir)?.into_iter().find(|f| f.answers_to(part));
             match (found, parts.peek()) {
                 (Some(found), None) => return Ok(Some(found)),
                 (Some(found), Some(_)) if found.is_dir() => dir = found.cluster(),

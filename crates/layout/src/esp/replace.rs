@@ -42,7 +42,7 @@ impl<D: Device> Esp<'_, D> {
         let beside = beside(path);
         // What a cut run left: complete, it has to reach its name first, or removing it would bring
         // the content before it back.
-        match self.session(|fs| pending(fs, path))? {
+        match self.session(&[&beside], |fs| pending(fs, path))? {
             Some(newer) if newer != content => self.settle(path, &newer)?,
             Some(_) => return self.settle(path, content),
             None => self.forget(&beside)?,
@@ -61,7 +61,7 @@ impl<D: Device> Esp<'_, D> {
         for (at, _) in path.match_indices('/') {
             self.make_dir(path.get(..at).unwrap_or_default())?;
         }
-        self.session(|fs| {
+        self.session(&[path], |fs| {
             let mut file = fs.root_dir().create_file(path)?;
             file.write_all(content)?;
             file.flush()
