@@ -5,7 +5,7 @@ use crate::keys::Keys;
 use cairn_model::node_config::NodeConfig;
 use cairn_model::secret::Secret;
 use cairn_vault::SignedRoster;
-use cairn_wire::message::EnrolOrder;
+use cairn_wire::message::{EnrolOrder, KeptFile};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io;
@@ -22,6 +22,9 @@ pub const IMAGE_FILE: &str = "cairn/image.json";
 /// The keys that a prepared medium made at its first start, so that a power cut does not make it
 /// another machine and its join key a used one.
 pub const KEYS_FILE: &str = "cairn/keys.json";
+
+/// A sealed copy of the cluster file, for a manager that comes with an older one.
+const KEPT_FILE: &str = "cluster-file.json";
 
 /// All that a locked node needs to ask for its key. Lies in the clear: see the threat model.
 #[derive(Serialize, Deserialize)]
@@ -140,6 +143,17 @@ impl NodeState {
             .map_err(|e| StateError::Parse(self.path("config.json"), e))
     }
 
+    /// # Errors
+    /// When the volume can't be written to.
+    pub fn keep(&self, file: &KeptFile) -> Result<(), StateError> {
+        self.put_json(KEPT_FILE, file)
+    }
+
+    /// The copy of the cluster file that lies here. A damaged one is none: the next manager brings another.
+    pub fn kept(&self) -> Option<KeptFile> {
+        serde_json::from_str(&self.text(KEPT_FILE).ok()?).ok()
+    }
+
     /// The number of the stored roster's generation, after its signature was checked; 0 for none.
     pub fn roster_number(&self) -> u64 {
         let number = || -> Option<u64> {
@@ -160,6 +174,19 @@ fn machine_id(boot_certificate: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_of_the_cluster_file_comes_back_and_a_damaged_one_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = NodeState::on_volume(folder.path());
+        assert_eq!(state.kept(), None);
+        let ancestors = vec![(6, "ab".to_owned())];
+        let file = KeptFile { generation: 7, hash: "cd".into(), ancestors, sealed: "text\n".into() };
+        state.keep(&file).unwrap();
+        assert_eq!(state.kept(), Some(file));
+        std::fs::write(state.path(KEPT_FILE), "{").unwrap();
+        assert_eq!(state.kept(), None);
+    }
 
     #[test]
     fn a_machine_id_has_the_form_that_systemd_wants() {

@@ -1,11 +1,13 @@
 //! The open cluster file and the journal, with their copies on disk.
 
+use crate::copies::descends;
 use crate::journal::{Journal, JournalError};
 use crate::workdir::WorkDir;
 use cairn_model::cluster::{Cluster, EditError};
 use cairn_vault::file::Entry;
 use cairn_vault::file::disk::{self, DiskError};
-use cairn_vault::file::{ClusterFile, NextError, Passphrase, SealError};
+use cairn_vault::file::{ClusterFile, NextError, OpenError, Passphrase, SealError, Sealed};
+use cairn_wire::message::KeptFile;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use subtle::ConstantTimeEq as _;
 
@@ -21,6 +23,29 @@ pub enum BookError {
     Journal(#[from] JournalError),
     #[error("sealing the cluster file ended unexpectedly")]
     Join(#[from] tokio::task::JoinError),
+    #[error(
+        "the journal does not know the working copy of the cluster file, generation {0}; start the manager again"
+    )]
+    Unknown(u64),
+}
+
+/// Why a newer cluster file that a node keeps is not gone on from. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeUpError {
+    #[error("the newer cluster file that it keeps, generation {0}, was not opened")]
+    Open(u64, #[source] OpenError),
+    #[error("what it keeps as generation {0} of the cluster file is something else; restart the node")]
+    Other(u64),
+    #[error(
+        "it keeps generation {theirs} of the cluster file, and this manager goes on from generation {ours}, of which that one does not know: two managers have changed this cluster apart from each other. Find out which one is right (`cairn file show` lists the nodes of each), stop the other manager, and begin with the right file and an empty working directory"
+    )]
+    Diverged { theirs: u64, ours: u64 },
+    #[error(
+        "the newer cluster file that it keeps, generation {0}, has another certificate authority; get that file from the manager that made it, and start with it"
+    )]
+    Rotated(u64),
+    #[error(transparent)]
+    Book(#[from] BookError),
 }
 
 pub struct Book {
@@ -76,7 +101,7 @@ impl Book {
         &self.work
     }
 
-    /// Changes the cluster, and returns when a generation that has the change lies sealed on disk.
+    /// Changes the cluster as the owner wants it, and returns when a generation that has the change lies sealed on disk.
     /// Sealing takes about a second (scrypt), so changes that come meanwhile share the next one.
     ///
     /// # Errors
@@ -86,15 +111,94 @@ impl Book {
         &self,
         change: impl FnOnce(Cluster) -> Result<Cluster, EditError>,
     ) -> Result<Arc<ClusterFile>, BookError> {
+        self.go_on(change, Journal::settle).await
+    }
+
+    /// The same for what nodes told of themselves, and will tell again: it gives way to a newer file from
+    /// elsewhere.
+    ///
+    /// # Errors
+    /// As [`Book::change`].
+    pub async fn write_down(
+        &self,
+        told: impl FnOnce(Cluster) -> Result<Cluster, EditError>,
+    ) -> Result<Arc<ClusterFile>, BookError> {
+        self.go_on(told, Journal::remember).await
+    }
+
+    async fn go_on(
+        &self,
+        change: impl FnOnce(Cluster) -> Result<Cluster, EditError>,
+        remember: impl FnOnce(&mut Journal, u64, &str),
+    ) -> Result<Arc<ClusterFile>, BookError> {
         let next = {
             let mut file = lock(&self.file);
             let next = Arc::new(file.next(change)?);
+            if next.hash() == file.hash() {
+                return Ok(next);
+            }
             *file = Arc::clone(&next);
+            // under the same lock, so that nobody sees the one without the other
+            self.note(|journal| remember(journal, next.cluster().generation, next.hash()))?;
             next
         };
-        self.note(|journal| journal.remember(next.cluster().generation, next.hash()))?;
         self.store(next.cluster().generation).await?;
         Ok(next)
+    }
+
+    /// Goes on from a newer file that a node keeps, when all that is certain here is in it too.
+    ///
+    /// # Errors
+    /// When it can't be opened, or is no descendant.
+    pub async fn take_up(&self, kept: KeptFile) -> Result<Arc<ClusterFile>, TakeUpError> {
+        let number = kept.generation;
+        let (sealed, passphrase) = (kept.sealed.clone(), self.passphrase.clone());
+        let opening = move || ClusterFile::open(&Sealed::parse(&sealed)?, &passphrase);
+        let opened = tokio::task::spawn_blocking(opening).await.map_err(BookError::from)?;
+        let opened = opened.map_err(|error| TakeUpError::Open(number, error))?;
+        let taken = {
+            let mut file = lock(&self.file);
+            if opened.lineage_id() != file.lineage_id()
+                || opened.cluster().generation != number
+                || opened.hash() != kept.hash
+            {
+                return Err(TakeUpError::Other(number));
+            }
+            match (opened.keyring().identity(), file.keyring().identity()) {
+                (Ok(theirs), Ok(ours)) if theirs == ours => {}
+                _ => return Err(TakeUpError::Rotated(number)),
+            }
+            if let Some(base) = self.journal(|journal| journal.base.clone())
+                && !descends(&kept, &base)
+            {
+                return Err(TakeUpError::Diverged { theirs: number, ours: base.generation });
+            }
+            // nodes that were told a generation of ours take no lower number
+            let taken = opened.raised_above(file.cluster().generation).map_err(BookError::from)?;
+            let mut ancestors = kept.ancestors;
+            ancestors.push((number, kept.hash));
+            ancestors.retain(|(generation, _)| *generation < taken.cluster().generation);
+            let taken = Arc::new(taken);
+            *file = Arc::clone(&taken);
+            let noted =
+                self.note(|journal| journal.take_up(taken.cluster().generation, taken.hash(), ancestors));
+            noted.map_err(BookError::from)?;
+            taken
+        };
+        self.store(taken.cluster().generation).await?;
+        Ok(taken)
+    }
+
+    /// The newest generation as a node keeps it.
+    ///
+    /// # Errors
+    /// When it can't be sealed or read.
+    pub async fn kept(&self) -> Result<KeptFile, BookError> {
+        let (entry, generation) = self.entry().await?;
+        let lineage = self.journal(|journal| journal.lineage.clone());
+        let hash = lineage.get(&generation).cloned().ok_or(BookError::Unknown(generation))?;
+        let ancestors = lineage.into_iter().take_while(|(number, _)| *number < generation).collect();
+        Ok(KeptFile { generation, hash, ancestors, sealed: entry.notes().to_owned() })
     }
 
     /// Returns when this generation or a later one is on disk.

@@ -9,6 +9,7 @@
 //! cluster file and the journal. That is why a manager that was killed, or lost its working directory,
 //! goes on where it has to.
 
+use crate::copies::Standing;
 use crate::journal::{Approval, Way};
 use cairn_model::cluster::{Cluster, Enrolled, Fingerprint, Name, Node};
 use cairn_vault::Leaf;
@@ -50,6 +51,8 @@ pub struct Facts<'a> {
     pub told: Option<u64>,
     /// A running machine proved to be this very node a moment ago.
     pub runs_elsewhere: bool,
+    /// What it keeps of the cluster file, beside ours.
+    pub standing: Standing,
     /// False while a refusal or failure is too recent to try again.
     pub may_try: bool,
 }
@@ -80,6 +83,10 @@ pub enum Action {
         boot: Fingerprint,
         running: Option<Fingerprint>,
         luks: Option<Uuid>,
+    },
+    /// Go on from the newer cluster file that it keeps.
+    TakeUp {
+        node: Name,
     },
     Configure {
         node: Name,
@@ -230,6 +237,10 @@ fn running(facts: &Facts<'_>, said: &str) -> Action {
     };
     if name.as_str() != said {
         return mismatch(said, name);
+    }
+    // before it is looked up: perhaps only the newer file has it
+    if facts.standing == Standing::Newer {
+        return if facts.may_try { Action::TakeUp { node: name.clone() } } else { Action::Nothing };
     }
     let node = match place(facts, said) {
         Ok(node) => node,

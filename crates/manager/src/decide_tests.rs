@@ -54,6 +54,7 @@ pub(crate) fn description(state: AgentState) -> Description {
         requests: None,
         boot_certificate: None,
         wants: Vec::new(),
+        keeps: None,
         etcd_healthy: None,
         memory_used: 0,
         agent_resident: 0,
@@ -86,11 +87,20 @@ struct Case {
     exchanged: bool,
     told: Option<u64>,
     runs_elsewhere: bool,
+    standing: Standing,
     may_try: bool,
 }
 
 fn with(cluster: Cluster) -> Case {
-    Case { cluster, approval: None, exchanged: false, told: None, runs_elsewhere: false, may_try: true }
+    Case {
+        cluster,
+        approval: None,
+        exchanged: false,
+        told: None,
+        runs_elsewhere: false,
+        standing: Standing::Known,
+        may_try: true,
+    }
 }
 
 impl Case {
@@ -104,6 +114,7 @@ impl Case {
             exchanged: self.exchanged,
             told: self.told,
             runs_elsewhere: self.runs_elsewhere,
+            standing: self.standing,
             may_try: self.may_try,
         })
     }
@@ -244,6 +255,18 @@ fn a_running_node_is_told_each_roster_once() {
 }
 
 #[test]
+fn a_newer_cluster_file_at_a_running_node_comes_before_all_else_even_where_ours_lacks_the_node() {
+    let running = |node: &str| description(AgentState::Running { node: node.into() });
+    let file = enrolled("etcd-1", 1).with_node_key(&name("etcd-1"), key(2)).unwrap();
+    let newer = Case { standing: Standing::Newer, ..with(file) };
+    assert_eq!(newer.after(&node("etcd-1", 2), &running("etcd-1")), Action::TakeUp { node: name("etcd-1") });
+    assert_eq!(newer.after(&node("attic", 3), &running("attic")), Action::TakeUp { node: name("attic") });
+    assert!(reason(newer.after(&boot("attic", 3), &running("attic"))).contains("shows no such identity"));
+    let waiting = Case { may_try: false, ..newer };
+    assert_eq!(waiting.after(&node("etcd-1", 2), &running("etcd-1")), Action::Nothing);
+}
+
+#[test]
 fn what_a_running_node_wants_comes_after_the_roster() {
     let wanted = Wanted { name: "k3s".into(), version: "v1".into(), machine: "x86_64".into() };
     let state = AgentState::Running { node: "etcd-1".into() };
@@ -276,6 +299,7 @@ fn a_running_node_that_the_file_does_not_know_is_adopted_only_with_its_boot_cert
             exchanged: false,
             told: None,
             runs_elsewhere: false,
+            standing: Standing::Known,
             may_try: true,
         })
     };

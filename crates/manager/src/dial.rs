@@ -3,7 +3,7 @@
 use crate::core::Core;
 use crate::decide::{self, Action, Facts, Proven};
 use crate::follow::Follower;
-use crate::{artifacts, enrol, network, unlock};
+use crate::{artifacts, copies, enrol, network, unlock};
 use cairn_model::cluster::{Cluster, Fingerprint, Name};
 use cairn_model::phase::Phase;
 use cairn_vault::Leaf;
@@ -188,6 +188,12 @@ fn next(core: &Core, proven: &Proven, description: &Description) -> Action {
             exchanged,
             told,
             runs_elsewhere,
+            standing: copies::standing(
+                description.keeps.as_ref(),
+                journal.base.as_ref(),
+                &journal.lineage,
+                &journal.left,
+            ),
             may_try,
         })
     });
@@ -222,8 +228,11 @@ async fn act(
         Action::ProveJoin { node } => enrol::join(core, client, description, &key, &node).await,
         Action::Enrol { node, way } => enrol::enrol(core, client, description, &key, &node, &way).await,
         Action::Unlock { node, luks } => unlock::unlock(core, client, &key, &node, luks).await,
-        Action::Configure { node } => unlock::configure(core, client, &key, &node).await,
+        Action::Configure { node } => {
+            unlock::configure(core, client, &key, &node, description.keeps.as_ref()).await
+        }
         Action::Adopt { node, boot, running, luks } => enrol::adopt(core, &node, boot, running, luks).await,
+        Action::TakeUp { node } => copies::take_up(core, client, &key, &node).await,
         Action::Provide => artifacts::provide(core, client, &key, &description.wants).await,
     };
     match outcome {

@@ -1,7 +1,7 @@
 //! A machine becomes a node: the code, the join key, the order.
 
 use crate::approve::ApproveError;
-use crate::book::BookError;
+use crate::book::{BookError, TakeUpError};
 use crate::core::{Core, unix_now};
 use crate::image::{ImageError, Manifest};
 use crate::jobs::{self, APPROVE, CERTIFICATES};
@@ -44,6 +44,8 @@ pub enum ActError {
         "there is nothing that it could fetch the system from: network boot does not run. Connect machine and manager with a cable of their own, or use a prepared medium"
     )]
     NoImageServer,
+    #[error("the manager did not go on from the newer cluster file")]
+    TakeUp(#[from] TakeUpError),
     #[error("the roster for it could not be signed")]
     Roster(#[from] cairn_vault::RosterError),
 }
@@ -194,7 +196,7 @@ pub async fn adopt(
     luks: Option<Uuid>,
 ) -> Result<(), ActError> {
     core.book
-        .change(|cluster| {
+        .write_down(|cluster| {
             let mut cluster = cluster.with_enrolled(name, boot)?;
             if let Some(running) = running {
                 cluster = cluster.with_node_key(name, running)?;

@@ -176,7 +176,7 @@ pub async fn watch(core: Arc<Core>) -> Result<(), EtcdError> {
         *core.etcd() = view;
         if formed
             && !file.cluster().etcd_formed
-            && let Err(error) = core.book.change(|cluster| Ok(cluster.with_etcd_formed())).await
+            && let Err(error) = core.book.write_down(|cluster| Ok(cluster.with_etcd_formed())).await
         {
             tracing::warn!(error = chain(&error), "that etcd was founded could not be written down");
         }

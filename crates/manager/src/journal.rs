@@ -1,9 +1,10 @@
 //! What the manager remembers of jobs in progress. Losing it costs at most asking again.
 
 use crate::api::MediumKind;
+use crate::copies::Base;
 use cairn_model::cluster::{Fingerprint, Name};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -34,6 +35,10 @@ pub struct Journal {
     pub macs: BTreeMap<String, Name>,
     /// The hash of each generation of the cluster file that was opened or made here.
     pub lineage: BTreeMap<u64, String>,
+    /// The last of them that holds more than what nodes told of themselves.
+    pub base: Option<Base>,
+    /// The hashes of generations made here that gave way to a newer one from elsewhere.
+    pub left: BTreeSet<String>,
     /// The newest generation that the owner has stored, as far as is known here.
     pub stored: Option<u64>,
 }
@@ -142,6 +147,23 @@ impl Journal {
         self.macs.retain(|_, name| name != node);
     }
 
+    /// Goes on from here: a generation that the owner made or brought.
+    pub fn settle(&mut self, generation: u64, hash: &str) {
+        self.base = Some(Base { generation, hash: hash.to_owned() });
+        self.remember(generation, hash);
+    }
+
+    /// Goes on from a generation that was made elsewhere, with its ancestors. Ours that it does not come from
+    /// gave way.
+    pub fn take_up(&mut self, generation: u64, hash: &str, ancestors: Vec<(u64, String)>) {
+        let certain = self.base.as_ref().map_or(0, |base| base.generation);
+        let ours = self.lineage.split_off(&certain.saturating_add(1));
+        self.lineage.extend(ancestors);
+        self.settle(generation, hash);
+        let lineage = &self.lineage;
+        self.left.extend(ours.into_values().filter(|hash| !lineage.values().any(|known| known == hash)));
+    }
+
     pub fn remember(&mut self, generation: u64, hash: &str) {
         self.lineage.insert(generation, hash.to_owned());
         while self.lineage.len() > LINEAGE {
@@ -175,6 +197,19 @@ mod tests {
         assert_eq!(Journal::load(&path).unwrap(), Journal::default());
         sample().save(&path).unwrap();
         assert_eq!(Journal::load(&path).unwrap(), sample());
+    }
+
+    #[test]
+    fn generations_that_gave_way_are_known_and_no_ancestors_any_more() {
+        let mut journal = Journal::default();
+        journal.settle(3, "c");
+        journal.remember(4, "own 4");
+        journal.remember(5, "own 5");
+        let ancestors = [(2, "b"), (3, "c"), (4, "d"), (5, "e")].map(|(n, hash)| (n, hash.to_owned()));
+        journal.take_up(6, "f", ancestors.into());
+        assert_eq!(journal.lineage.into_values().collect::<Vec<_>>(), ["b", "c", "d", "e", "f"]);
+        assert_eq!(journal.left.into_iter().collect::<Vec<_>>(), ["own 4", "own 5"]);
+        assert_eq!(journal.base.map(|base| base.generation), Some(6));
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub fn choose(
         return Ok(Choice::Working);
     }
     let child_of = |child: Generation<'_>, parent: Generation<'_>| {
-        child.number == parent.number.saturating_add(1) && child.parent == Some(parent.hash)
+        child.number > parent.number && child.parent == Some(parent.hash)
     };
     let seen = known.get(&given.number).is_some_and(|hash| hash == given.hash);
     match given.number.cmp(&working.number) {

@@ -43,7 +43,12 @@ pub fn book(
         (Some(file), None) | (None, Some(file)) => file,
         (None, None) => return Err(ManagerError::NoFile),
     };
-    journal.remember(file.cluster().generation, file.hash());
+    let (generation, hash) = (file.cluster().generation, file.hash());
+    match &journal.base {
+        // the working copy goes on as it was
+        Some(_) if journal.lineage.get(&generation).is_some_and(|known| known == hash) => {}
+        _ => journal.settle(generation, hash),
+    }
     journal.save(&work.journal())?;
     Ok(Book::new(file, sealed, passphrase, work, journal))
 }
@@ -60,7 +65,7 @@ pub fn create(name: Name, passphrase: Passphrase, work: Arc<WorkDir>) -> Result<
     let file = ClusterFile::new(name, 3, 0, 0)?;
     disk::create(&work.cluster(), &file.seal(&passphrase).map_err(NewError::from)?)?;
     let mut journal = Journal::load(&work.journal())?;
-    journal.remember(file.cluster().generation, file.hash());
+    journal.settle(file.cluster().generation, file.hash());
     journal.save(&work.journal())?;
     let generation = file.cluster().generation;
     Ok(Book::new(file, generation, passphrase, work, journal))

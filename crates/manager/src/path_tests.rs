@@ -6,7 +6,7 @@ use crate::simulation::{
     Agent, Lab, enrolled_boot, journal, name, new_file, passphrase, with_a_blank_machine,
 };
 use cairn_artifacts::{Store, Sum};
-use cairn_model::cluster::Role;
+use cairn_model::cluster::{Cluster, Role};
 use cairn_model::inventory::{Disk, DiskContent};
 use cairn_model::phase::Phase;
 use cairn_vault::file::disk;
@@ -223,6 +223,59 @@ async fn a_manager_that_was_killed_goes_on_with_the_same_working_directory_and_w
     agent.until_configured().await;
     let file = lab.core.book.file();
     assert!(file.cluster().node(&name("compute-1")).unwrap().enrolled.as_ref().unwrap().node.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manager_with_an_old_file_goes_on_from_the_newest_that_a_node_keeps_or_says_that_they_parted() {
+    let (folder, lab, agent, power, machine) = with_a_blank_machine().await;
+    lab.approve(&machine.id, &machine.code.unwrap(), "compute-1").await.unwrap();
+    agent.until(|state| matches!(state, AgentState::Installing { .. })).await;
+    agent.finish_install();
+    lab.until_node("compute-1", Phase::Restarting).await;
+    power.cut(&lab);
+    agent.restart_into(running);
+    let power = agent.power_on(&lab).await;
+    agent.until_configured().await;
+    let attic = |cluster: Cluster| cluster.with_node(Role::Backup, Some(name("attic")));
+    let newest = lab.core.book.change(attic).await.unwrap().cluster().generation;
+    lab.until("the node keeps the newest file", |_| agent.keeps() == newest).await;
+    power.cut(&lab);
+    lab.kill().await;
+
+    // the day-one file, and nothing else: first the node is locked, and written down by what it shows
+    let lab = Lab::start(folder.path(), "empty");
+    agent.restart_into(locked);
+    let power = agent.power_on(&lab).await;
+    agent.until(|state| matches!(state, AgentState::Starting { .. })).await;
+    power.cut(&lab);
+    assert!(lab.core.book.file().cluster().node(&name("attic")).is_none());
+    agent.restart_into(running);
+    let power = agent.power_on(&lab).await;
+    let status =
+        lab.until("the newest file is gone on from", |status| status.cluster.generation >= newest).await;
+    assert!(status.nodes.iter().any(|node| node.name == "attic"));
+    assert!(status.cluster.ask_to_store);
+    power.cut(&lab);
+    lab.kill().await;
+
+    // the same, but the owner has changed the old file meanwhile
+    let lab = Lab::start(folder.path(), "parted");
+    let cellar = |cluster: Cluster| cluster.with_node(Role::Backup, Some(name("cellar")));
+    lab.core.book.change(cellar).await.unwrap();
+    let kept = agent.keeps();
+    let _power = agent.power_on(&lab).await;
+    let parted = |status: &crate::api::Status| {
+        status
+            .machines
+            .iter()
+            .any(|m| m.refused.as_ref().is_some_and(|why| why.contains("apart from each other")))
+            || status.nodes.iter().any(|node| {
+                node.conditions.iter().any(|condition| condition.message.contains("apart from each other"))
+            })
+    };
+    lab.until("it is said that they parted", parted).await;
+    assert_eq!(agent.keeps(), kept);
+    assert!(lab.core.book.file().cluster().node(&name("attic")).is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,13 @@
 //! What an enrolled node gets: the key of its volume, and news of the cluster.
 
+use crate::copies;
 use crate::core::Core;
 use crate::enrol::ActError;
 use crate::jobs::UNLOCK;
 use crate::order;
 use cairn_model::cluster::{Fingerprint, Name};
 use cairn_wire::client::{Client, ClientError};
-use cairn_wire::message::{Request, Response};
+use cairn_wire::message::{Keeps, Request, Response};
 use cairn_workflow::What;
 use uuid::Uuid;
 
@@ -45,14 +46,19 @@ pub async fn unlock(
     }
 }
 
-/// The newest roster and configuration. An agent that refuses them has them already or is older; it is
+/// The newest roster and configuration, and before them the cluster file that they come from, so that no node
+/// knows of a generation that none keeps. An agent that refuses them has them already or is older; it is
 /// asked again when there are newer ones.
 pub async fn configure(
     core: &Core,
     client: &mut Client,
     key: &Fingerprint,
     name: &Name,
+    keeps: Option<&Keeps>,
 ) -> Result<(), ActError> {
+    if let Some(keeps) = keeps {
+        copies::keep(core, client, keeps).await?;
+    }
     let file = core.book.file();
     let Some(node) = file.cluster().node(name) else { return Ok(()) };
     let config = Box::new(order::config(file.cluster(), node));

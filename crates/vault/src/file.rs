@@ -150,6 +150,21 @@ impl ClusterFile {
         Ok(Self::with_hash(seed, changed)?)
     }
 
+    /// The same content as a generation above this number, made from this one; unchanged where it is above already.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be written down.
+    pub fn raised_above(self, number: u64) -> Result<Self, SealError> {
+        if self.cluster.generation > number {
+            return Ok(self);
+        }
+        let Self { seed, mut cluster, hash } = self;
+        cluster.generation = number.saturating_add(1);
+        cluster.parent = Some(hash);
+        Self::with_hash(seed, cluster)
+    }
+
     /// The text to be stored.
     ///
     /// # Errors

@@ -52,6 +52,10 @@ pub enum Request {
         config: Box<NodeConfig>,
         roster: SignedRoster,
     },
+    /// Keep this copy of the cluster file, unless a newer one is kept already.
+    Keep(Box<KeptFile>),
+    /// The copy that the node keeps; answered with [`Response::Kept`].
+    Kept,
     /// Where to fetch what the node wants. Answered at once; what is fetched is not wanted any more.
     Provide {
         artifacts: Vec<Artifact>,
@@ -98,6 +102,10 @@ pub enum Response {
     Kubeconfig {
         text: Secret,
     },
+    /// None where none is kept.
+    Kept {
+        file: Option<Box<KeptFile>>,
+    },
     Done,
     /// Says what is in the way and what to do about it.
     Refused {
@@ -123,6 +131,9 @@ pub struct Description {
     /// What a running node lacks and is not fetching already.
     #[serde(default)]
     pub wants: Vec<Wanted>,
+    /// Which copy of the cluster file a running node keeps. Older agents keep none.
+    #[serde(default)]
+    pub keeps: Option<Keeps>,
     /// Local health of etcd on an etcd node.
     pub etcd_healthy: Option<bool>,
     /// Bytes: what the node uses (total less available), and what the agent itself occupies.
@@ -131,6 +142,26 @@ pub struct Description {
     /// Older agents do not tell.
     #[serde(default)]
     pub vitals: Option<Vitals>,
+}
+
+/// Which generation of the cluster file a node keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keeps {
+    /// 0 for none.
+    pub generation: u64,
+    pub hash: String,
+}
+
+/// A copy of the cluster file, kept by a running node for a manager that comes with an older one. Only the
+/// passphrase opens it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFile {
+    pub generation: u64,
+    pub hash: String,
+    /// The generations that it comes from, with their hashes, as far back as they are known. No map: serde
+    /// can't read one with numbers as keys inside a tagged message.
+    pub ancestors: Vec<(u64, String)>,
+    pub sealed: String,
 }
 
 /// Where an agent stands.
@@ -325,6 +356,15 @@ pub struct Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kept_file_arrives_as_it_was_sent() {
+        let ancestors = vec![(1, "a".to_owned()), (2, "b".to_owned())];
+        let file = KeptFile { generation: 3, hash: "c".into(), ancestors, sealed: "text".into() };
+        let sent = serde_json::to_vec(&Request::Keep(Box::new(file.clone()))).unwrap();
+        let Ok(Request::Keep(got)) = serde_json::from_slice(&sent) else { panic!() };
+        assert_eq!(*got, file);
+    }
 
     #[test]
     fn a_description_of_an_older_agent_is_understood() {

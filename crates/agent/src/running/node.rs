@@ -17,7 +17,9 @@ use cairn_model::node_config::{K3sRole, NodeConfig};
 use cairn_model::phase::{Condition, ConditionKind};
 use cairn_model::vitals::Vitals;
 use cairn_vault::SignedRoster;
-use cairn_wire::message::{AgentState, Artifact, Description, Encryption, PROTOCOL, Peer, Request, Response};
+use cairn_wire::message::{
+    AgentState, Artifact, Description, Encryption, Keeps, KeptFile, PROTOCOL, Peer, Request, Response,
+};
 use cairn_wire::server::{Handler, LogReceiver};
 use cairn_workflow::EventLog;
 use cairn_workflow::log::chain;
@@ -41,6 +43,8 @@ pub struct Node {
     /// The system stops: services that it ends are not started again.
     going: AtomicBool,
     now: Mutex<Now>,
+    /// Held while a copy of the cluster file is compared and replaced.
+    keeps: Mutex<Keeps>,
 }
 
 struct Now {
@@ -66,8 +70,10 @@ impl Node {
             inventory: None,
             vitals: None,
         };
+        let keeps = state.kept().map(|file| mark(&file)).unwrap_or_default();
         Self {
             state,
+            keeps: Mutex::new(keeps),
             journal: Journal::default(),
             blink: Blink::default(),
             shelf,
@@ -186,6 +192,7 @@ impl Node {
             requests: None,
             boot_certificate: self.state.text("boot.crt").ok(),
             wants: now.config.k3s.as_ref().map(|k3s| self.shelf.wants(k3s)).unwrap_or_default(),
+            keeps: Some(self.keeps().clone()),
             etcd_healthy: now.etcd_healthy,
             memory_used: memory::used(),
             agent_resident: memory::own(),
@@ -230,6 +237,25 @@ impl Node {
         Response::Done
     }
 
+    fn keeps(&self) -> MutexGuard<'_, Keeps> {
+        self.keeps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, file: &KeptFile) -> Response {
+        let mut keeps = self.keeps();
+        if file.generation < keeps.generation {
+            return refused(format!(
+                "this node keeps generation {} of the cluster file, which is newer than {}",
+                keeps.generation, file.generation
+            ));
+        }
+        if let Err(error) = self.state.keep(file) {
+            return refused(chain(&error));
+        }
+        *keeps = mark(file);
+        Response::Done
+    }
+
     fn provide(&self, artifacts: Vec<Artifact>) -> Response {
         let k3s = self.now().config.k3s.clone();
         if let Some(k3s) = k3s {
@@ -237,6 +263,10 @@ impl Node {
         }
         Response::Done
     }
+}
+
+fn mark(file: &KeptFile) -> Keeps {
+    Keeps { generation: file.generation, hash: file.hash.clone() }
 }
 
 /// Writes a file only when it changes, and says whether it did.
@@ -308,6 +338,8 @@ impl Handler for Node {
         let blocking = move || match request {
             Request::Describe => node.describe(),
             Request::Configure { config, roster } => node.configure(*config, &roster),
+            Request::Keep(file) => node.keep(&file),
+            Request::Kept => Response::Kept { file: node.state.kept().map(Box::new) },
             Request::Provide { artifacts } => node.provide(artifacts),
             Request::Restart => node.go_down("reboot"),
             Request::PowerOff => node.go_down("poweroff"),

@@ -13,8 +13,8 @@ use cairn_wire::announce::Announcement;
 use cairn_wire::code::{Commitment, Nonce, ShortCode, commit};
 use cairn_wire::fingerprint;
 use cairn_wire::message::{
-    AgentState, CertificateRequests, Certificates, Description, Encryption, EnrolOrder, ImageFile, PROTOCOL,
-    Peer, Request, Response, Target, Wanted, install_steps,
+    AgentState, CertificateRequests, Certificates, Description, Encryption, EnrolOrder, ImageFile, Keeps,
+    KeptFile, PROTOCOL, Peer, Request, Response, Target, Wanted, install_steps,
 };
 use cairn_wire::server::{Handler, LogReceiver, serve};
 use cairn_wire::tls::{Callers, Identity, pem_to_der};
@@ -52,6 +52,7 @@ struct Now {
     kubeconfig: Option<cairn_model::secret::Secret>,
     unlocked: bool,
     configured: u32,
+    kept: Option<KeptFile>,
     wants: Vec<Wanted>,
     /// What it was told to fetch, and what that was.
     fetched: Vec<(Wanted, String)>,
@@ -90,6 +91,11 @@ impl Agent {
 
     pub fn state(&self) -> AgentState {
         self.now().state.clone().unwrap()
+    }
+
+    /// Which generation of the cluster file it keeps; 0 for none.
+    pub fn keeps(&self) -> u64 {
+        self.now().kept.as_ref().map_or(0, |file| file.generation)
     }
 
     /// Where its order said that the system goes.
@@ -260,6 +266,12 @@ impl Handler for Agent {
                     requests: Some(requests).filter(|_| now.certificates.is_none()),
                     boot_certificate: now.certificates.as_ref().map(|c| c.boot.clone()),
                     wants: now.wants.clone(),
+                    keeps: Some(
+                        now.kept
+                            .as_ref()
+                            .map(|file| Keeps { generation: file.generation, hash: file.hash.clone() })
+                            .unwrap_or_default(),
+                    ),
                     etcd_healthy: None,
                     memory_used: 200 << 20,
                     agent_resident: 9 << 20,
@@ -307,6 +319,11 @@ impl Handler for Agent {
                 now.configured += 1;
                 Response::Done
             }
+            Request::Keep(file) => {
+                self.now().kept = Some(*file);
+                Response::Done
+            }
+            Request::Kept => Response::Kept { file: self.now().kept.clone().map(Box::new) },
             Request::Follow { .. } => unreachable!("the server answers it for {}", peer.fingerprint),
             Request::Provide { artifacts } => {
                 let mut fetched = Vec::new();

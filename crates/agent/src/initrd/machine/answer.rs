@@ -46,6 +46,7 @@ impl Machine {
             requests,
             boot_certificate: now.boot_certificate.clone(),
             wants: Vec::new(),
+            keeps: None,
             etcd_healthy: None,
             memory_used: memory::used(),
             agent_resident: memory::own(),
@@ -145,7 +146,9 @@ impl Handler for Machine {
             Request::Kubeconfig => refused("this machine is not running yet"),
             Request::Units if machine.may_control(&peer) => machine.journal.answer_units(),
             Request::Units => refused(STRANGER),
-            Request::Configure { .. } | Request::Provide { .. } => refused("this machine is not running yet"),
+            Request::Configure { .. } | Request::Provide { .. } | Request::Keep(_) | Request::Kept => {
+                refused("this machine is not running yet")
+            }
             Request::Follow { .. } | Request::Log(_) => refused("nothing to follow"),
         };
         let response = match tokio::task::spawn_blocking(blocking).await {
