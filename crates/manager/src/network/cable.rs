@@ -6,7 +6,8 @@ use crate::image::{FILES, UKI};
 use crate::journal::Journal;
 use crate::options::Cable;
 use cairn_netboot::{
-    Because, BootAnswer, Config, Files, HTTP_PORT, MachineRequest, OwnCable, Server, StartError, State,
+    Because, BootAnswer, Config, Files, HTTP_PORT, Images, MachineRequest, OwnCable, Server, StartError,
+    State,
 };
 use cairn_workflow::log::chain;
 use std::path::Path;
@@ -23,7 +24,7 @@ fn answer(journal: &Journal, mac: &str) -> BootAnswer {
         // an installation that was cut off begins again from the network
         journal.approval_of(node).is_none_or(|(_, approval)| approval.installed)
     });
-    if installed { BootAnswer::LocalDisk } else { BootAnswer::Discover(UKI.to_owned()) }
+    if installed { BootAnswer::LocalDisk } else { BootAnswer::Discover(Images::x64(UKI)) }
 }
 
 fn config(cable: &Cable, image: &Path, artifacts: Files) -> Config {
@@ -86,7 +87,7 @@ mod tests {
     fn only_an_installed_machine_is_sent_to_its_disk() {
         let node: Name = "compute-1".parse().unwrap();
         let mut journal = Journal::default();
-        let discover = BootAnswer::Discover(UKI.to_owned());
+        let discover = BootAnswer::Discover(Images::x64(UKI));
         assert_eq!(answer(&journal, "52:54:00:00:00:01"), discover);
         journal.macs.insert("52:54:00:00:00:01".into(), node.clone());
         assert_eq!(answer(&journal, "52:54:00:00:00:01"), BootAnswer::LocalDisk);
