@@ -1,7 +1,7 @@
 //! The server in a house, beside a real router's DHCP server (dnsmasq), in network namespaces of its own. Needs root,
 //! iproute2, busybox, curl and dnsmasq.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // in helpers of tests, where Clippy does not see the test
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // in helpers of tests, where Clippy does not see the test
 
 #[path = "common/mod.rs"]
 #[allow(dead_code)] // made for the tests of the server

@@ -1,7 +1,7 @@
 //! A million packets, each a real one with some of its bytes changed: nothing in them may end the process, make an
 //! answer that does not fit a frame, or give an address beside a router.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // in helpers of tests, where Clippy does not see the test
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // in helpers of tests, where Clippy does not see the test
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;

@@ -267,7 +267,8 @@ fn every_class_of_client_is_told_what_it_can_boot_or_why_it_can_not() {
     let (x64, arm64) = ("http://10.77.0.1:4280/cairn.efi", "http://10.77.0.1:4280/arm64.efi");
     let silent = "U-Boot takes no boot answer beside";
     // Its name, the packet, who it is, the answer on a cable of our own, and in a home network if another.
-    let cases: [(&str, Vec<u8>, Client, &str, Option<&str>); 19] = [
+    type Case<'a> = (&'a str, Vec<u8>, Client, &'a str, Option<&'a str>);
+    let cases: [Case<'_>; 19] = [
         ("BIOS", pxe(0), Client::Pxe, "Cairn needs UEFI", None),
         ("x86 UEFI", pxe(6), Client::Pxe, "32-bit x86 UEFI", None),
         ("x64 UEFI", pxe(7), Client::Pxe, "cairn.efi", None),
