@@ -3,7 +3,7 @@
 use crate::exit;
 use crate::passphrase::PassphraseArguments;
 use anyhow::{Context, Result};
-use cairn_manager::{Cable, Listen, Options};
+use cairn_manager::{Listen, Netboot, Options, Wish};
 use std::io::IsTerminal as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -30,18 +30,33 @@ pub struct ManagerArguments {
     /// The node image
     #[arg(long, value_name = "DIR", default_value = ".state/image")]
     image: PathBuf,
+    /// Serve network boot on this interface; whether a router is there is looked up, and says how
+    #[arg(long, value_name = "INTERFACE", group = "network_boot")]
+    netboot: Option<String>,
     /// Serve network boot on this interface, as the only DHCP server of a cable of its own
-    #[arg(long, value_name = "INTERFACE")]
+    #[arg(long, value_name = "INTERFACE", group = "network_boot")]
     cable: Option<String>,
-    /// The manager's address on the cable; machines get addresses of the same /24
-    #[arg(long, value_name = "ADDRESS", requires = "cable")]
+    /// Serve network boot on this interface, beside the router that hands out the addresses there
+    #[arg(long, value_name = "INTERFACE", group = "network_boot")]
+    home_network: Option<String>,
+    /// The manager's address on a cable of its own; machines get addresses of the same /24
+    #[arg(long, value_name = "ADDRESS", requires = "network_boot", conflicts_with = "home_network")]
     cable_address: Option<Ipv4Addr>,
     /// Give this interface the manager's address in the cluster's network
     #[arg(long = "interface", value_name = "INTERFACE")]
     interfaces: Vec<String>,
-    /// Where machines fetch the system from when not over the cable, such as http://192.168.1.5:4280
+    /// Where machines fetch the system from when not from network boot's own server, such as http://192.168.1.5:4280
     #[arg(long, value_name = "URL")]
     image_url: Option<String>,
+}
+
+impl ManagerArguments {
+    fn network_boot(&self) -> Option<Netboot> {
+        let Self { netboot, cable, home_network, cable_address, .. } = self;
+        let wishes = [(netboot, Wish::Fitting), (cable, Wish::OwnCable), (home_network, Wish::HomeNetwork)];
+        let (interface, wish) = wishes.into_iter().find_map(|(name, wish)| Some((name.clone()?, wish)))?;
+        Some(Netboot { interface, wish, cable_address: cable_address.unwrap_or(Netboot::CABLE_ADDRESS) })
+    }
 }
 
 /// Runs until it is told to stop.
@@ -53,23 +68,20 @@ pub fn run(arguments: ManagerArguments) -> Result<ExitCode> {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(false).init();
     // Before there are other threads.
-    cairn_manager::claim_rights(arguments.cable.as_deref(), &arguments.interfaces)?;
+    let netboot = arguments.network_boot();
+    cairn_manager::claim_rights(netboot.as_ref(), &arguments.interfaces)?;
     // Without a terminal the page asks for it, and without a cluster file too.
     let passphrase = match (arguments.passphrase.given()?, &arguments.file) {
         (None, Some(file)) if std::io::stdin().is_terminal() => Some(arguments.passphrase.get(file)?),
         (given, _) => given,
     };
-    let cable = arguments.cable.map(|interface| {
-        let usual = Cable::new(interface);
-        Cable { address: arguments.cable_address.unwrap_or(usual.address), ..usual }
-    });
     let options = Options {
         cluster_file: arguments.file,
         passphrase,
         work_dir: arguments.work,
         listen: Listen::inherited_or(arguments.listen)?,
         image_dir: arguments.image,
-        cable,
+        netboot,
         interfaces: arguments.interfaces,
         image_url: arguments.image_url,
     };
@@ -110,6 +122,33 @@ fn ignores_interrupts(status: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        manager: ManagerArguments,
+    }
+
+    #[test]
+    fn network_boot_is_served_in_one_way() {
+        use clap::Parser as _;
+        let parse = |words: &str| Line::try_parse_from(words.split(' ')).map(|it| it.manager.network_boot());
+        let wish = |words| parse(words).unwrap().map(|it| (it.interface, it.wish));
+        assert_eq!(wish("x --netboot e"), Some(("e".to_owned(), Wish::Fitting)));
+        assert_eq!(wish("x --cable e"), Some(("e".to_owned(), Wish::OwnCable)));
+        assert_eq!(wish("x --home-network e"), Some(("e".to_owned(), Wish::HomeNetwork)));
+        assert_eq!(wish("x --interface e"), None);
+        let given = parse("x --netboot e --cable-address 10.1.1.1").unwrap().unwrap();
+        assert_eq!(given.cable_address, Ipv4Addr::new(10, 1, 1, 1));
+        for wrong in [
+            "--cable e --home-network e",
+            "--netboot e --cable f",
+            "--cable-address 10.1.1.1",
+            "--home-network e --cable-address 10.1.1.1",
+        ] {
+            assert!(parse(&format!("x {wrong}")).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn an_interrupt_is_left_to_what_runs_in_front() {

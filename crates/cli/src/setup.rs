@@ -102,8 +102,10 @@ fn how_to_start(file: &Path, reason: &anyhow::Error) -> Result<()> {
     )?;
     say!("that no router is plugged into (`ip link` lists the interfaces):\n")?;
     say!("    cairn manager --file {file} --cable IFACE --interface IFACE\n")?;
-    say!("In a home network, where machines start from prepared media:\n")?;
-    say!("    cairn manager --file {file} --interface IFACE\n")?;
+    say!(
+        "In a home network, beside the router; without --home-network machines start from prepared media there:\n"
+    )?;
+    say!("    cairn manager --file {file} --home-network IFACE --interface IFACE\n")?;
     say!("Waiting for it.")
 }
 

@@ -61,7 +61,7 @@ mod web;
 mod workdir;
 
 pub use network::{RightsError, claim_rights};
-pub use options::{Cable, Listen, ManagerError, Options};
+pub use options::{Listen, ManagerError, Netboot, Options, Wish};
 pub use run::run;
 #[cfg(feature = "preview")]
 pub use web::preview;

@@ -1,21 +1,23 @@
-//! The manager's own place on the wire: its cluster address, network boot on a cable of its own, and what
+//! The manager's own place on the wire: its cluster address, network boot, and what
 //! it sees of the network.
 
 mod address;
 mod bystand;
-mod cable;
 mod fit;
+mod netboot;
 mod report;
 mod rights;
 mod scan;
 pub mod types;
+mod way;
 
 pub use address::keep as keep_address;
 pub use bystand::keep as bystand;
-pub use cable::keep as keep_cable;
+pub use netboot::keep as keep_netboot;
 pub use report::look;
 pub use rights::{RightsError, claim as claim_rights};
 pub use scan::{ScanRefused, Scanner, scan};
+pub use way::Way;
 
 use cairn_netboot::ForeignServer;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +36,7 @@ pub fn is_ours(address: std::net::Ipv4Addr) -> bool {
 pub struct NetworkView {
     /// The URL that the owner gave for fetching the image.
     pub image_url: Option<String>,
-    pub cable: CableView,
+    pub netboot: BootView,
     /// Those that are given the cluster address.
     pub interfaces: Vec<String>,
     /// Why the cluster address could not be given to an interface.
@@ -56,31 +58,43 @@ pub struct Rival {
 
 /// Network boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum CableView {
+pub enum BootView {
     /// Not wanted.
     #[default]
     Off,
+    /// Until it is known which network it is, there is no way.
     Starting {
         interface: String,
+        way: Option<Way>,
     },
     Running {
         interface: String,
+        way: Way,
         base: String,
     },
     /// It did not start or has stopped; it is tried again.
     Refused {
         interface: String,
+        way: Way,
         reason: String,
     },
 }
 
-impl CableView {
+impl BootView {
     pub fn interface(&self) -> Option<&str> {
         match self {
             Self::Off => None,
-            Self::Starting { interface }
+            Self::Starting { interface, .. }
             | Self::Running { interface, .. }
             | Self::Refused { interface, .. } => Some(interface),
+        }
+    }
+
+    pub fn way(&self) -> Option<Way> {
+        match self {
+            Self::Off => None,
+            Self::Starting { way, .. } => *way,
+            Self::Running { way, .. } | Self::Refused { way, .. } => Some(*way),
         }
     }
 
@@ -88,11 +102,25 @@ impl CableView {
     pub fn sentence(&self) -> String {
         match self {
             Self::Off => "Network boot is off; machines that start by themselves are found.".to_owned(),
-            Self::Starting { interface } => format!("Looking whether {interface} is a cable of our own."),
-            Self::Running { interface, .. } => {
+            Self::Starting { interface, way: None } => {
+                format!("Looking what kind of network {interface} leads to.")
+            }
+            Self::Starting { interface, way: Some(Way::OwnCable) } => {
+                format!("Looking whether {interface} is a cable of our own.")
+            }
+            Self::Starting { interface, way: Some(Way::HomeNetwork) } => {
+                format!("Network boot starts on {interface}, beside the router.")
+            }
+            Self::Running { interface, way: Way::OwnCable, .. } => {
                 format!("Network boot runs on {interface}: machines there may be switched on.")
             }
-            Self::Refused { interface, reason } => format!(
+            // Whoever answers first can serve another initrd, and no code would show it.
+            Self::Running { interface, way: Way::HomeNetwork, .. } => {
+                format!(
+                    "Network boot runs on {interface} beside the router: machines there may be switched on. Whoever else is on this network could answer them first; a cable of their own or a prepared medium rules that out."
+                )
+            }
+            Self::Refused { interface, reason, .. } => format!(
                 "Network boot does not run on {interface}; nodes are found all the same. The reason: {reason}."
             ),
         }
@@ -102,7 +130,7 @@ impl CableView {
 impl NetworkView {
     /// The interfaces that the owner named.
     pub fn chosen(&self) -> Vec<String> {
-        self.interfaces.iter().cloned().chain(self.cable.interface().map(str::to_owned)).collect()
+        self.interfaces.iter().cloned().chain(self.netboot.interface().map(str::to_owned)).collect()
     }
 
     /// Another DHCP server answered.
@@ -133,10 +161,10 @@ impl NetworkView {
 
     /// Where machines fetch the image from.
     pub fn image_base(&self) -> Option<String> {
-        match &self.cable {
+        match &self.netboot {
             _ if self.image_url.is_some() => self.image_url.clone(),
-            CableView::Running { base, .. } => Some(base.clone()),
-            CableView::Off | CableView::Starting { .. } | CableView::Refused { .. } => None,
+            BootView::Running { base, .. } => Some(base.clone()),
+            BootView::Off | BootView::Starting { .. } | BootView::Refused { .. } => None,
         }
     }
 }

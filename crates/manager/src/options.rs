@@ -21,28 +21,38 @@ pub struct Options {
     pub listen: Listen,
     /// The node image with its `manifest.json`.
     pub image_dir: PathBuf,
-    /// Serve network boot on a cable of our own.
-    pub cable: Option<Cable>,
+    /// Serve network boot.
+    pub netboot: Option<Netboot>,
     /// Interfaces that are given the manager's cluster address.
     pub interfaces: Vec<String>,
-    /// Where machines fetch the image from when not from the cable's own server, such as
+    /// Where machines fetch the image from when not from network boot's own server, such as
     /// `http://192.168.1.5:4280`.
     pub image_url: Option<String>,
 }
 
-/// A cable or switch of the machines' own.
+/// Where network boot is served, and how.
 #[derive(Clone, Debug)]
-pub struct Cable {
+pub struct Netboot {
     pub interface: String,
-    /// The manager's address on it; machines get addresses of the same /24.
-    pub address: Ipv4Addr,
+    pub wish: Wish,
+    /// The manager's address on a cable of the machines' own; they get addresses of the same /24.
+    pub cable_address: Ipv4Addr,
 }
 
-impl Cable {
-    /// With the usual address: of a corner of 172.16.0.0/12 that neither routers nor Docker take.
-    pub fn new(interface: impl Into<String>) -> Self {
-        Self { interface: interface.into(), address: Ipv4Addr::new(172, 30, 77, 1) }
-    }
+/// Which network the owner says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// A cable or switch of the machines' own.
+    OwnCable,
+    /// A network where a router hands out the addresses.
+    HomeNetwork,
+    /// Whichever it turns out to be.
+    Fitting,
+}
+
+impl Netboot {
+    /// The usual address on a cable: of a corner of 172.16.0.0/12 that neither routers nor Docker take.
+    pub const CABLE_ADDRESS: Ipv4Addr = Ipv4Addr::new(172, 30, 77, 1);
 }
 
 /// Where the page and the API are served.

@@ -4,7 +4,7 @@ use crate::core::Core;
 use crate::door::Door;
 use crate::front;
 use crate::network::{self, NetworkView};
-use crate::options::{Cable, Listen, ManagerError, Options};
+use crate::options::{Listen, ManagerError, Netboot, Options};
 use crate::workdir::WorkDir;
 use crate::{artifacts, etcd, seek};
 use cairn_vault::file::disk;
@@ -24,7 +24,7 @@ const SHOW: Duration = Duration::from_millis(500);
 /// # Errors
 /// What is in the way of starting, in words; or the loss of the listening socket.
 pub async fn run(options: Options) -> Result<(), ManagerError> {
-    let Options { cluster_file, passphrase, work_dir, listen, image_dir, cable, interfaces, image_url } =
+    let Options { cluster_file, passphrase, work_dir, listen, image_dir, netboot, interfaces, image_url } =
         options;
     let (listener, bound) = bind(listen).await?;
     let given = cluster_file.as_deref().map(disk::load).transpose()?;
@@ -37,15 +37,15 @@ pub async fn run(options: Options) -> Result<(), ManagerError> {
     tracing::info!(page = %format!("http://{bound}/"), "the manager runs");
     tokio::select! {
         ended = axum::serve(listener, front::router(Arc::clone(&door), bound)) => ended.map_err(ManagerError::Serve),
-        ended = work(&door, cable, interfaces) => ended,
+        ended = work(&door, netboot, interfaces) => ended,
     }
 }
 
 /// All that goes on once the cluster file is open.
-async fn work(door: &Door, cable: Option<Cable>, interfaces: Vec<String>) -> Result<(), ManagerError> {
+async fn work(door: &Door, netboot: Option<Netboot>, interfaces: Vec<String>) -> Result<(), ManagerError> {
     let core = door.opened().await;
     let mut parts = JoinSet::new();
-    start(&core, &mut parts, cable, interfaces);
+    start(&core, &mut parts, netboot, interfaces);
     match parts.join_next().await {
         Some(ended) => ended.map_err(ManagerError::from),
         None => Ok(()),
@@ -67,7 +67,7 @@ async fn bind(listen: Listen) -> Result<(TcpListener, SocketAddr), ManagerError>
 }
 
 /// None of these ends by itself.
-fn start(core: &Arc<Core>, parts: &mut JoinSet<()>, cable: Option<Cable>, interfaces: Vec<String>) {
+fn start(core: &Arc<Core>, parts: &mut JoinSet<()>, netboot: Option<Netboot>, interfaces: Vec<String>) {
     parts.spawn(hear(Arc::clone(core)));
     parts.spawn(seek::seek(Arc::clone(core)));
     parts.spawn(show(Arc::clone(core)));
@@ -85,8 +85,8 @@ fn start(core: &Arc<Core>, parts: &mut JoinSet<()>, cable: Option<Cable>, interf
     if !interfaces.is_empty() {
         parts.spawn(network::keep_address(Arc::clone(core), interfaces));
     }
-    if let Some(cable) = cable {
-        parts.spawn(network::keep_cable(Arc::clone(core), cable));
+    if let Some(netboot) = netboot {
+        parts.spawn(network::keep_netboot(Arc::clone(core), netboot));
     }
 }
 

@@ -8,7 +8,7 @@ use crate::health;
 use crate::jobs::Jobs;
 use crate::journal::Journal;
 use crate::keep;
-use crate::network::{CableView, NetworkView};
+use crate::network::{BootView, NetworkView, Way};
 use crate::power;
 use crate::registry::{Contact, Machine, Registry};
 use crate::suit;
@@ -141,16 +141,21 @@ fn etcd_status(view: &EtcdView) -> EtcdStatus {
 }
 
 fn network_status(view: &NetworkView) -> NetworkStatus {
-    let (mode, state) = match &view.cable {
-        CableView::Off => ("none", "off"),
-        CableView::Starting { .. } => ("own_cable", "starting"),
-        CableView::Running { .. } => ("own_cable", "running"),
-        CableView::Refused { .. } => ("own_cable", "refused"),
+    let state = match &view.netboot {
+        BootView::Off => "off",
+        BootView::Starting { .. } => "starting",
+        BootView::Running { .. } => "running",
+        BootView::Refused { .. } => "refused",
+    };
+    let mode = match view.netboot.way() {
+        Some(Way::OwnCable) => "own_cable",
+        Some(Way::HomeNetwork) => "home_network",
+        None => "none",
     };
     NetworkStatus {
         mode: mode.to_owned(),
         state: state.to_owned(),
-        message: view.cable.sentence(),
+        message: view.netboot.sentence(),
         address_error: view.address_error.clone(),
     }
 }

@@ -1,10 +1,11 @@
 //! Serves the files of one folder on one interface, by hand and for the tests:
 //!
 //! ```text
-//! netbootd INTERFACE ADDRESS FOLDER [--boot NAME] [--disk MAC]... [--wait SECONDS] [--every SECONDS]
+//! netbootd INTERFACE ADDRESS FOLDER [--boot NAME] [--disk MAC]... [--home true]
+//!     [--wait SECONDS] [--every SECONDS]
 //! ```
 //!
-//! The network is ADDRESS/24. Prints one line of JSON for each event, the first when it is ready, and ends
+//! The network is ADDRESS/24; with `--home` it is one in which a router hands out the addresses. Prints one line of JSON for each event, the first when it is ready, and ends
 //! when its standard input does. Machines named by `--disk` boot from their disk, all others NAME.
 
 use std::io::{Read, Write};
@@ -14,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use cairn_netboot::{BootAnswer, Config, Files, Mac, MachineRequest, OwnCable, Server, State, Story};
+use cairn_netboot::{
+    BootAnswer, Config, Files, HomeNetwork, Images, Mac, MachineRequest, Mode, OwnCable, Server, State, Story,
+};
 
 struct Arguments {
     config: Config,
@@ -28,7 +31,7 @@ async fn main() -> Result<()> {
     let Arguments { config, boot, disks } = arguments()?;
     let policy = move |machine: &MachineRequest| match disks.contains(&machine.mac) {
         true => BootAnswer::LocalDisk,
-        false => BootAnswer::Discover(boot.clone()),
+        false => BootAnswer::Discover(Images::x64(boot.clone())),
     };
     let server = Server::start(config, Arc::new(policy), Story::new()).await?;
     let mut events = server.events();
@@ -81,6 +84,7 @@ fn arguments() -> Result<Arguments> {
         let value = words.next().with_context(|| format!("{word} needs a value"))?;
         match word.as_str() {
             "--boot" => boot = value,
+            "--home" => config.mode = Mode::HomeNetwork(HomeNetwork { address, prefix: 24 }),
             "--disk" => disks.push(value.parse()?),
             "--wait" => config.probe_wait = Duration::from_secs_f64(value.parse()?),
             "--every" => config.probe_every = Duration::from_secs_f64(value.parse()?),

@@ -25,16 +25,26 @@ pub struct Config {
     /// How long another DHCP server has time to answer before ours starts. dnsmasq pings an address for
     /// 3 s before it offers it, so less than 4 s overlooks it.
     pub probe_wait: Duration,
-    /// How often it is asked again while ours runs.
+    /// How often it is asked again while ours runs; in a home network, how often it is looked whether the
+    /// interface still has its address.
     pub probe_every: Duration,
 }
 
 impl Config {
     /// Own-cable mode with the usual times and ports.
     pub fn own_cable(interface: impl Into<String>, cable: OwnCable, files: Files) -> Self {
+        Self::new(interface, Mode::OwnCable(cable), files)
+    }
+
+    /// Home-network mode with the usual times and ports.
+    pub fn home_network(interface: impl Into<String>, home: HomeNetwork, files: Files) -> Self {
+        Self::new(interface, Mode::HomeNetwork(home), files)
+    }
+
+    fn new(interface: impl Into<String>, mode: Mode, files: Files) -> Self {
         Self {
             interface: interface.into(),
-            mode: Mode::OwnCable(cable),
+            mode,
             files,
             http_port: HTTP_PORT,
             probe_wait: Duration::from_secs(4),
@@ -43,13 +53,38 @@ impl Config {
     }
 }
 
-/// Whose network the machines are on. The home-network mode, where a router hands out the addresses and
-/// this server only adds the boot answer (proxy DHCP), becomes a second variant.
+/// Whose network the machines are on.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub enum Mode {
     /// A cable or switch of the machines' own: this server is its only DHCP server.
     OwnCable(OwnCable),
+    /// A network where a router hands out the addresses; this server only adds what to boot (proxy DHCP).
+    HomeNetwork(HomeNetwork),
+}
+
+/// This server's place in a network where a router hands out the addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HomeNetwork {
+    /// An address that the interface has, from which machines fetch. It is neither given nor taken away.
+    pub address: Ipv4Addr,
+    /// The length of the network's prefix.
+    pub prefix: u8,
+}
+
+impl HomeNetwork {
+    /// Whether `address` is in this network.
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
+        same_network(self.address, address, self.prefix)
+    }
+}
+
+fn mask(prefix: u8) -> Ipv4Addr {
+    Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0))
+}
+
+fn same_network(one: Ipv4Addr, other: Ipv4Addr, prefix: u8) -> bool {
+    let mask = mask(prefix).to_bits();
+    one.to_bits() & mask == other.to_bits() & mask
 }
 
 /// The addresses on a cable of our own.
@@ -115,13 +150,12 @@ impl OwnCable {
 
     /// The network's mask.
     pub fn mask(&self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32))).unwrap_or(0))
+        mask(self.prefix)
     }
 
     /// Whether `address` is in this network.
     pub fn contains(&self, address: Ipv4Addr) -> bool {
-        let mask = self.mask().to_bits();
-        address.to_bits() & mask == self.address.to_bits() & mask
+        same_network(self.address, address, self.prefix)
     }
 
     /// Refuses what can't work.

@@ -109,7 +109,7 @@ impl Course {
                 // Firmware's own HTTP client, or what came after a transfer that was not ours to see.
                 Some(_) => {}
             },
-            Client::Pxe | Client::Http | Client::Ipxe => {
+            Client::Pxe | Client::Http | Client::Ipxe | Client::Uboot | Client::RaspberryPi => {
                 self.arch = arch.or(self.arch);
                 // Only the first message of an exchange begins a new attempt.
                 if message == Kind::Discover {
@@ -130,13 +130,15 @@ impl Course {
             What::DhcpOverheard { message, client, arch } => {
                 self.asked(*message, *client, *arch, Stage::Elsewhere, at);
             }
-            What::DhcpAnswered { message, address, told, because } => {
+            What::DhcpLeftToDisk => self.reach(Stage::LocalDisk, at),
+            What::DhcpAnswered { message, address, told, because, style: _ } => {
                 self.address = address.or(self.address);
                 match (told, because) {
                     // An address of another network is denied, and the machine asks anew at once.
                     _ if *message == Kind::Nak => {}
                     (Told::NotAsked, _) => {}
-                    _ if *message == Kind::Offer => self.reach(Stage::Offered, at),
+                    // Beside a router an offer is all that some firmware needs, and carries no address.
+                    _ if *message == Kind::Offer && address.is_some() => self.reach(Stage::Offered, at),
                     (Told::Boot(file), _) => {
                         self.told = Some(file.clone());
                         self.reach(Stage::Told, at);
@@ -212,7 +214,7 @@ impl Course {
             Stage::Told if quiet <= STEP => (false, format!("It was told to fetch {told}.")),
             Stage::Told => (
                 true,
-                format!("It was told to fetch {told} and never came for it: a firewall on this machine closes UDP port 69 or TCP port 4280, or its firmware gave up. Switch it off and on."),
+                format!("It was told to fetch {told} and never came for it: a firewall on this machine closes UDP port 69 or TCP port 4280, or its firmware gave up. Switch it off and on: in a home network it is then answered in another way."),
             ),
             Stage::Refused => (true, format!("It asked for {told:?}, which is not served here.")),
             Stage::Fetching if quiet <= STALL => (false, format!("It fetches {file}: {far}.")),
@@ -264,7 +266,13 @@ mod tests {
             Told::Unable(unable) => Some(unable.to_string()),
             _ => None,
         };
-        What::DhcpAnswered { message, address: Some([10, 0, 0, 100].into()), told, because }
+        What::DhcpAnswered { message, address: Some([10, 0, 0, 100].into()), told, because, style: None }
+    }
+
+    fn beside() -> What {
+        let told = Told::Boot("cairn.efi".into());
+        let style = Some(crate::dhcp::Style::InOffer);
+        What::DhcpAnswered { message: Kind::Offer, address: None, told, because: None, style }
     }
 
     fn booted() -> Vec<What> {
@@ -300,8 +308,8 @@ mod tests {
         let done = || What::FetchDone { fetch: 1, bytes: 80_000_000, millis: 9000 };
         let progress = || What::FetchProgress { fetch: 1, bytes: 12_340_000, size: 80_000_000 };
         let aborted = || What::FetchAborted { fetch: 1, bytes: 500_000, because: "its port closed".into() };
-        let bios = || answered(Kind::Ack, Told::Unable(Unable::Arch(Arch::Bios)));
-        let cases: [(Vec<What>, u64, Stage, bool, &str); 17] = [
+        let bios = || answered(Kind::Ack, Told::Unable(Unable::Bios));
+        let cases: [(Vec<What>, u64, Stage, bool, &str); 19] = [
             (vec![overheard(PXE)], 0, Stage::Elsewhere, true, "where Cairn does not answer"),
             (vec![overheard(SYSTEM)], 0, Stage::AddressOnly, true, "put network boot first"),
             (
@@ -324,15 +332,17 @@ mod tests {
             ),
             (booted().into_iter().take(2).collect(), 5, Stage::Offered, false, "was offered"),
             (booted().into_iter().take(2).collect(), 60, Stage::Offered, true, "did not take it"),
-            (
-                vec![asked(Kind::Discover, PXE), bios()],
-                1,
-                Stage::NothingToStart,
-                true,
-                "only x86-64 UEFI can",
-            ),
+            (vec![asked(Kind::Discover, PXE), bios()], 1, Stage::NothingToStart, true, "needs UEFI"),
             (
                 vec![asked(Kind::Discover, PXE), answered(Kind::Ack, Told::LocalDisk)],
+                500,
+                Stage::LocalDisk,
+                false,
+                "own disk",
+            ),
+            (vec![asked(Kind::Discover, PXE), beside()], 5, Stage::Told, false, "told to fetch cairn.efi"),
+            (
+                vec![asked(Kind::Discover, PXE), What::DhcpLeftToDisk],
                 500,
                 Stage::LocalDisk,
                 false,
@@ -408,6 +418,8 @@ mod tests {
             (kind.clone(), who).prop_map(|(kind, who)| asked(kind, who)),
             (kind, told).prop_map(|(kind, told)| answered(kind, told)),
             Just(overheard(PXE)),
+            Just(beside()),
+            Just(What::DhcpLeftToDisk),
             Just(started()),
             any::<u64>().prop_map(|bytes| What::FetchProgress { fetch: 1, bytes, size: 1 }),
             any::<u64>().prop_map(|bytes| What::FetchDone { fetch: 1, bytes, millis: bytes }),

@@ -1,7 +1,7 @@
 //! Frames on a packet socket: overheard, whomever they are for, and sent as they are.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{LinkAddr, bind};
@@ -12,6 +12,9 @@ use crate::mac::Mac;
 
 /// Ethernet's number for IPv4.
 const ETHERTYPE_IPV4: u16 = 0x0800;
+
+/// The card of everybody.
+pub(crate) const EVERYBODY: Mac = Mac([0xff; 6]);
 
 /// Hears the IPv4 frames to one UDP port on one interface, and no others.
 #[derive(Debug)]
@@ -70,29 +73,69 @@ impl<'a> Datagram<'a> {
     }
 }
 
-/// A datagram to everybody from a machine that has no address yet, in a frame.
-pub(crate) fn broadcast(card: Mac, (from_port, to_port): (u16, u16), payload: &[u8]) -> Vec<u8> {
-    /// Version 4, and a header of five words.
-    const VERSION: u16 = 0x4500;
-    /// Time to live, and UDP's number.
-    const LIFE: u16 = 64 << 8 | 17;
-    let udp_length = u16::try_from(payload.len() + 8).unwrap_or(u16::MAX);
-    let mut header = [VERSION, udp_length.saturating_add(20), 0, 0, LIFE, 0, 0, 0, 0xffff, 0xffff];
-    let sum = header.iter().copied().map(u32::from).sum::<u32>();
-    // RFC 1071: ten words overflow 16 bits by less than ten.
-    let folded = (sum & 0xffff) + (sum >> 16);
-    if let Some(checksum) = header.get_mut(5) {
-        *checksum = !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap_or_default();
+/// What stands around a datagram's payload.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Envelope {
+    pub from_card: Mac,
+    pub to_card: Mac,
+    pub from: SocketAddrV4,
+    pub to: SocketAddrV4,
+}
+
+impl Envelope {
+    /// To everybody, from a machine that has no address yet.
+    pub fn broadcast(card: Mac, (from_port, to_port): (u16, u16)) -> Self {
+        Self {
+            from_card: card,
+            to_card: EVERYBODY,
+            from: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, from_port),
+            to: SocketAddrV4::new(Ipv4Addr::BROADCAST, to_port),
+        }
     }
-    let words = |words: &[u16]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<_>>();
-    let mut frame = vec![0xff; 6];
-    frame.extend(card.0);
-    frame.extend(ETHERTYPE_IPV4.to_be_bytes());
-    frame.extend(words(&header));
-    // RFC 768: a checksum of zero is none.
-    frame.extend(words(&[from_port, to_port, udp_length, 0]));
-    frame.extend(payload);
-    frame
+
+    /// The frame.
+    pub fn seal(&self, payload: &[u8]) -> Vec<u8> {
+        /// Version 4, and a header of five words.
+        const VERSION: u16 = 0x4500;
+        /// Time to live, and UDP's number.
+        const LIFE: u16 = 64 << 8 | UDP;
+        const UDP: u16 = 17;
+        let length = u16::try_from(payload.len() + 8).unwrap_or(u16::MAX);
+        let [from_high, from_low] = halves(*self.from.ip());
+        let [to_high, to_low] = halves(*self.to.ip());
+        let addresses = [from_high, from_low, to_high, to_low];
+        let start = [VERSION, length.saturating_add(20), 0, 0, LIFE];
+        let sum = checksum(start.into_iter().chain(addresses));
+        let pairs = payload.chunks(2).map(|pair| match *pair {
+            [high, low] => u16::from_be_bytes([high, low]),
+            [high] => u16::from_be_bytes([high, 0]),
+            _ => 0,
+        });
+        let ports = [self.from.port(), self.to.port(), length];
+        // RFC 768: over the addresses, the protocol and the length too, and never 0, which means none.
+        let udp_sum = match checksum(addresses.into_iter().chain([UDP, length]).chain(ports).chain(pairs)) {
+            0 => 0xffff,
+            sum => sum,
+        };
+        let words = start.into_iter().chain([sum]).chain(addresses).chain(ports).chain([udp_sum]);
+        let mut frame = [self.to_card.0, self.from_card.0].concat();
+        frame.extend(ETHERTYPE_IPV4.to_be_bytes());
+        frame.extend(words.flat_map(u16::to_be_bytes));
+        frame.extend(payload);
+        frame
+    }
+}
+
+fn halves(address: Ipv4Addr) -> [u16; 2] {
+    let [a, b, c, d] = address.octets();
+    [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])]
+}
+
+/// RFC 1071. A frame's words overflow 16 bits by less than a thousand, so folding twice is enough.
+fn checksum(words: impl Iterator<Item = u16>) -> u16 {
+    let sum: u32 = words.map(u32::from).sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap_or_default()
 }
 
 /// Classic BPF for "UDP, not a later fragment, to this port", on an Ethernet frame with IPv4.
@@ -118,14 +161,25 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_frame_reads_back_with_a_right_checksum(
-            card: [u8; 6], ports: (u16, u16), payload in proptest::collection::vec(any::<u8>(), 0..600),
+        fn a_frame_reads_back_with_right_checksums(
+            cards: ([u8; 6], [u8; 6]), ports: (u16, u16), from: u32, to: u32,
+            payload in proptest::collection::vec(any::<u8>(), 0..600),
         ) {
-            let frame = broadcast(Mac(card), ports, &payload);
-            let read = Datagram { card: Mac(card), from: Ipv4Addr::UNSPECIFIED, payload: &payload };
+            let (from, to) = (Ipv4Addr::from_bits(from), Ipv4Addr::from_bits(to));
+            let envelope = Envelope {
+                from_card: Mac(cards.0), to_card: Mac(cards.1),
+                from: SocketAddrV4::new(from, ports.0), to: SocketAddrV4::new(to, ports.1),
+            };
+            let frame = envelope.seal(&payload);
+            let read = Datagram { card: Mac(cards.0), from, payload: &payload };
             prop_assert_eq!(Datagram::parse(&frame), Some(read));
-            let header = frame[14..34].chunks(2).map(|word| u64::from(u16::from_be_bytes([word[0], word[1]])));
-            prop_assert_eq!(header.sum::<u64>() % 0xffff, 0);
+            let sum = |bytes: &[u8]| {
+                let words = bytes.chunks(2).map(|word| u64::from(word[0]) << 8 | u64::from(word.get(1).copied().unwrap_or(0)));
+                words.sum::<u64>()
+            };
+            prop_assert_eq!(sum(&frame[14..34]) % 0xffff, 0);
+            let udp = sum(&frame[26..34]) + 17 + (payload.len() as u64 + 8) + sum(&frame[34..]);
+            prop_assert_eq!(udp % 0xffff, 0);
         }
 
         #[test]

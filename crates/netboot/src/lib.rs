@@ -4,16 +4,19 @@
 //! the file. What each machine is to boot is decided by a [`BootPolicy`](policy::BootPolicy) that the user
 //! of this library supplies; the library knows nothing of clusters.
 //!
-//! There is one mode so far, [`Mode::OwnCable`](config::Mode::OwnCable): this server is the only DHCP server
-//! on the wire. It refuses to start where another one answers and stops by itself when one appears. The
-//! mode for a home network, where a router hands out the addresses, is to become the second.
+//! There are two modes. [`Mode::OwnCable`](config::Mode::OwnCable): this server is the only DHCP server on the
+//! wire. It refuses to start where another one answers and stops by itself when one appears.
+//! [`Mode::HomeNetwork`](config::Mode::HomeNetwork): a router hands out the addresses, and this server only adds
+//! what to boot (proxy DHCP).
+//!
+//! Firmware (PXE, HTTP boot) and iPXE get the final image; [`dhcp::boot`] says who can't boot it, and why.
 //!
 //! What it does not do: no chain loader (firmware loads the final image itself, see [`policy`] for why that
-//! can't loop), no boot of BIOS machines, iPXE or arm64 (they get an address and the log says why no more),
-//! no relays, no IPv6, no files but those named at the start and those that a folder has under their checksums,
-//! no writing.
+//! can't loop), no boot of BIOS machines or by a Raspberry Pi's own boot loader, no IPv6, no files but those named
+//! at the start and those that a folder has under their checksums, no writing. It answers through DHCP relays in a
+//! home network only.
 //!
-//! Start reading at [`dhcp::answer`], a pure function that decides everything about DHCP, and
+//! Start reading at [`dhcp::answer`] and [`dhcp::proxy::answer`], pure functions that decide everything about DHCP, and
 //! [`tftp::window::Window`], which decides what TFTP sends. [`server`] puts them on sockets. What happens is
 //! told as [`story::Event`]s, from which [`diagnosis`] says in a sentence how far a machine came. Where no server
 //! runs, a [`Bystander`] still hears who asks.
@@ -38,13 +41,13 @@ pub mod tftp;
 mod words;
 
 pub use bystander::Bystander;
-pub use config::{Config, HTTP_PORT, Mode, OwnCable};
+pub use config::{Config, HTTP_PORT, HomeNetwork, Mode, OwnCable};
 pub use counters::Counts;
 pub use diagnosis::{Diagnosis, Stage, diagnose};
 pub use files::Files;
 pub use http::Http;
 pub use mac::Mac;
-pub use policy::{Arch, BootAnswer, BootPolicy, Client, MachineRequest};
+pub use policy::{Arch, BootAnswer, BootPolicy, Client, Images, MachineRequest};
 pub use probe::ForeignServer;
-pub use server::{Because, Server, StartError, State};
+pub use server::{Because, Port, Server, StartError, State};
 pub use story::{Event, MachineStory, Story, Via, What};

@@ -5,10 +5,9 @@
 //! Network boot loops in two ways, and neither has a place:
 //!
 //! * *A loader that is told to load itself* (iPXE that gets its own name back). There is no chain: the
-//!   only thing handed out is the final image, and it is handed only to **firmware** (option 60 says
-//!   `PXEClient` or `HTTPClient` and nothing marks the asker as iPXE). What the image itself asks
-//!   afterwards is an ordinary DHCP request, and those never carry a boot file: the policy is not even
-//!   asked. So within one power-on a machine can follow at most one boot answer.
+//!   only thing handed out is the final image, to firmware and to a boot loader (iPXE, U-Boot) alike. What
+//!   the image itself asks afterwards is an ordinary DHCP request, and those never carry a boot file: the
+//!   policy is not even asked. So within one power-on the image is started at most once.
 //! * *A machine that reinstalls itself for ever* because its firmware tries the network first. Whether a
 //!   machine is installed is the policy's knowledge, and for such a machine it answers
 //!   [`BootAnswer::LocalDisk`]: an address, no boot file, and the firmware goes on to its disk.
@@ -23,7 +22,7 @@ use crate::mac::Mac;
 pub enum Arch {
     /// 0: BIOS on an x86 machine (and a Raspberry Pi's boot loader, which says 0 too).
     Bios,
-    /// 6: 32-bit x86 UEFI.
+    /// 6 and 15: 32-bit x86 UEFI, which boots by PXE or by HTTP.
     X86Efi,
     /// 7 and 9: x86-64 UEFI. RFC 4578 had swapped the two, and machines send both.
     X64Efi,
@@ -33,6 +32,10 @@ pub enum Arch {
     X64Http,
     /// 19: arm64 UEFI, HTTP boot.
     Arm64Http,
+    /// 21: a 32-bit Arm machine with U-Boot.
+    ArmUboot,
+    /// 22: an arm64 machine with U-Boot.
+    Arm64Uboot,
     /// Any other number.
     Other(u16),
 }
@@ -41,11 +44,13 @@ impl From<u16> for Arch {
     fn from(number: u16) -> Self {
         match number {
             0 => Self::Bios,
-            6 => Self::X86Efi,
+            6 | 15 => Self::X86Efi,
             7 | 9 => Self::X64Efi,
             11 => Self::Arm64Efi,
             16 => Self::X64Http,
             19 => Self::Arm64Http,
+            21 => Self::ArmUboot,
+            22 => Self::Arm64Uboot,
             other => Self::Other(other),
         }
     }
@@ -61,6 +66,11 @@ pub enum Client {
     Http,
     /// iPXE (user class `iPXE`, or option 175): it calls itself `PXEClient` as well.
     Ipxe,
+    /// U-Boot by itself (option 60 begins with `U-Boot`, or its architecture says so). When it boots as UEFI
+    /// it calls itself `PXEClient` for arm64 UEFI, and is that.
+    Uboot,
+    /// The boot loader of a Raspberry Pi: `PXEClient` for a BIOS, by a card or an identifier of its maker.
+    RaspberryPi,
     /// An operating system that only wants an address.
     System,
 }
@@ -72,20 +82,36 @@ pub struct MachineRequest {
     pub mac: Mac,
     /// The first architecture of option 93.
     pub arch: Arch,
-    /// [`Client::Pxe`] or [`Client::Http`]: others are never asked for.
+    /// Any but [`Client::System`], which is never asked for.
     pub client: Client,
     /// The 16 bytes of option 97 as they came, if it was there and well formed.
     pub uuid: Option<[u8; 16]>,
 }
 
+/// The final image for each kind of machine, by its name among the served [`Files`](crate::Files). It is an
+/// EFI program that fetches nothing by DHCP: another loader here could loop.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Images {
+    /// For x86-64 UEFI.
+    pub x64: Option<String>,
+    /// For arm64 UEFI.
+    pub arm64: Option<String>,
+}
+
+impl Images {
+    /// One image, for x86-64.
+    pub fn x64(name: impl Into<String>) -> Self {
+        Self { x64: Some(name.into()), arm64: None }
+    }
+}
+
 /// The policy's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BootAnswer {
-    /// Boot this file, by its name among the served [`Files`](crate::Files). The same name goes out as a
-    /// TFTP path or as a URL, whichever the firmware can use.
-    Discover(String),
-    /// An address, no boot file, and PXE's word for "boot from the disk": the firmware goes on to its next
-    /// boot entry. (HTTP boot has no such word; there the firmware first asks for about a minute.)
+    /// Boot the one of these that is for this machine. Its name goes out as a TFTP path or as a URL,
+    /// whichever the firmware can use.
+    Discover(Images),
+    /// No boot file, and PXE's word for "boot from the disk": the firmware goes on to its next boot entry. (HTTP boot has no such word; there the firmware first asks for about a minute.)
     LocalDisk,
     /// No answer at all, as if this server were not there.
     Nothing,

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
 use crate::dhcp::Packet;
-use crate::frame::{self, Datagram, Frames};
+use crate::frame::{Datagram, Envelope, Frames};
 use crate::mac::Mac;
 
 /// Between the questions while waiting for the first answer: packets get lost, and a bridge that has just
@@ -60,7 +60,7 @@ impl Probe {
         let mut number = [0; 4];
         getrandom::fill(&mut number).map_err(|error| io::Error::other(error.to_string()))?;
         let bytes = discover(self.mac, u32::from_ne_bytes(number));
-        self.frames.send(&frame::broadcast(self.mac, (68, 67), &bytes)).await
+        self.frames.send(&Envelope::broadcast(self.mac, (68, 67)).seal(&bytes)).await
     }
 
     /// Waits until another server is overheard, whomever it answers.

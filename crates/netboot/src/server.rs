@@ -1,35 +1,38 @@
 //! Starts and stops everything on one interface.
 //!
 //! ```text
+//! on a cable of our own ([`cable`])
 //! start: probe the wire -> give the interface its address -> bind -> run
 //! run:   DHCP | TFTP | HTTP | probe, until one of them ends it or the owner does
 //! stop:  drop all four -> take the address -> State::Stopped
+//!
+//! in a home network ([`home`])
+//! start: bind -> run
+//! run:   proxy DHCP | TFTP | HTTP | look at the address, until one of them ends it or the owner does
 //! ```
+
+mod cable;
+mod home;
 
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::net::UdpSocket;
-use tokio::sync::{Notify, broadcast, oneshot, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
 
 use crate::config::{Config, ConfigError, Mode};
 use crate::counters::{Counters, Counts};
-use crate::dhcp::{self, Answer, Leases, Outcome, Packet, Scene, Told};
+use crate::dhcp::{Answer, Kind, Packet, Shelf, Silence, Told};
 use crate::http::Http;
-use crate::link::{self, Link, LinkError};
+use crate::link::LinkError;
 use crate::policy::BootPolicy;
-use crate::probe::{ForeignServer, Probe};
+use crate::probe::ForeignServer;
 use crate::socket;
 use crate::story::{Event, MachineStory, Story, What};
 use crate::tftp::server::Tftp;
-
-/// A client's question makes the probe ask too, but not more often than this.
-const PROBE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -55,8 +58,24 @@ pub enum StartError {
         "can't listen on {what} on {interface}: another program may be using that port (`cairn network` shows which, and how to free it: often dnsmasq, or a virtual network of libvirt's), or this one lacks the right to (root, or CAP_NET_BIND_SERVICE with CAP_NET_RAW)"
     )]
     Listen {
-        /// Protocol and port.
-        what: String,
+        /// Protocol and port, and what it is for.
+        what: Port,
+        /// Where.
+        interface: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The interface lacks the address that machines are to fetch from.
+    #[error("{interface} does not have the address {address}, from which machines are to fetch")]
+    NoAddress {
+        /// Which one.
+        address: Ipv4Addr,
+        /// Where it should be.
+        interface: String,
+    },
+    /// Machines' questions can't be heard.
+    #[error("what machines ask on {interface} can't be heard (it needs root or CAP_NET_RAW)")]
+    Hear {
         /// Where.
         interface: String,
         /// Why.
@@ -72,6 +91,34 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// A port that the server listens on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Port {
+    /// UDP, else TCP.
+    pub udp: bool,
+    /// Its number.
+    pub number: u16,
+    /// What it is for.
+    pub purpose: &'static str,
+}
+
+impl std::fmt::Display for Port {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let protocol = if self.udp { "UDP" } else { "TCP" };
+        write!(f, "{protocol} port {} ({})", self.number, self.purpose)
+    }
+}
+
+impl Port {
+    const DHCP: Self = Self { udp: true, number: 67, purpose: "DHCP" };
+    const TFTP: Self = Self { udp: true, number: 69, purpose: "TFTP" };
+    const PXE: Self = Self { udp: true, number: 4011, purpose: "PXE" };
+
+    fn http(number: u16) -> Self {
+        Self { udp: false, number, purpose: "HTTP" }
+    }
 }
 
 /// Whether a server runs.
@@ -104,6 +151,14 @@ pub enum Because {
         /// Where.
         interface: String,
     },
+    /// The interface has lost the address that machines fetch from.
+    #[error("{interface} no longer has the address {address}, from which machines fetch")]
+    AddressGone {
+        /// Which one.
+        address: Ipv4Addr,
+        /// Where it was.
+        interface: String,
+    },
     /// A part failed.
     #[error("{part} failed: {error}")]
     Failed {
@@ -125,44 +180,29 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts DHCP, TFTP and HTTP, once the wire has been silent for the configured time, and tells the
-    /// story on. Needs a Tokio runtime with I/O and time.
+    /// Starts DHCP, TFTP and HTTP and tells the story on; on a cable of our own, once the wire has been silent
+    /// for the configured time. Needs a Tokio runtime with I/O and time.
     pub async fn start(
         config: Config,
         policy: Arc<dyn BootPolicy>,
         story: Arc<Story>,
     ) -> Result<Self, StartError> {
-        let Mode::OwnCable(cable) = config.mode.clone();
-        cable.check()?;
-        let interface = config.interface.clone();
-        let mac = link::mac_of(&interface)?;
-        link::up(&interface).await?;
-        let wrong = |source| StartError::Probe { interface: interface.clone(), source };
-        let probe = Probe::open(&interface, mac, cable.address).map_err(wrong)?;
-        if let Some(server) = probe.search(config.probe_wait).await.map_err(wrong)? {
-            return Err(StartError::OtherServer { server, interface });
-        }
-        let link = Link::give(&interface, cable.address, cable.prefix).await?;
-        let sockets = match Sockets::open(&config, cable.address) {
-            Ok(sockets) => sockets,
-            Err(error) => {
-                // The first error is the one to tell; the address goes by itself if it stays.
-                let _ = link.take().await;
-                return Err(error);
-            }
-        };
-        let scene = Scene { cable, own_mac: mac, files: config.files.clone(), http_port: config.http_port };
         let counters = Arc::new(Counters::default());
+        let (mode, interface) = (config.mode.clone(), config.interface.clone());
+        let parts = Parts { config, policy, story: story.clone(), counters: counters.clone() };
         let (state, watched) = watch::channel(State::Running);
         let (stop, stopped) = oneshot::channel();
-        let parts = Parts { config, scene, policy, story: story.clone(), counters: counters.clone(), probe };
+        let wire = match mode {
+            Mode::OwnCable(own) => Wire::Cable(Box::new(cable::Cable::open(&parts, own).await?)),
+            Mode::HomeNetwork(place) => Wire::Home(Box::new(home::Home::open(&parts, place).await?)),
+        };
         let task = tokio::spawn(async move {
-            let because = parts.run(sockets, &link, stopped).await;
-            if let Err(error) = link.take().await {
-                tracing::warn!(%error, "the address stays on the interface until its lifetime is over");
-            }
+            let because = match wire {
+                Wire::Cable(cable) => cable.run(&parts, stopped).await,
+                Wire::Home(home) => home.run(&parts, stopped).await,
+            };
             if because != Because::Asked {
-                tracing::warn!(%because, "netboot stopped");
+                tracing::warn!(interface, %because, "netboot stopped");
             }
             parts.story.tell(None, What::Stopped { because: because.to_string() });
             state.send_replace(State::Stopped { because });
@@ -198,101 +238,58 @@ impl Server {
     }
 }
 
-struct Sockets {
-    broadcast: UdpSocket,
-    own: UdpSocket,
+/// The network that it serves.
+enum Wire {
+    Cable(Box<cable::Cable>),
+    Home(Box<home::Home>),
+}
+
+/// What both networks have in common.
+struct Parts {
+    config: Config,
+    policy: Arc<dyn BootPolicy>,
+    story: Arc<Story>,
+    counters: Arc<Counters>,
+}
+
+/// What carries files.
+struct Carriers {
     tftp: UdpSocket,
     http: tokio::net::TcpListener,
 }
 
-impl Sockets {
-    fn open(config: &Config, address: Ipv4Addr) -> Result<Self, StartError> {
-        let name = &config.interface;
-        let wrong = |what: String| move |source| StartError::Listen { what, interface: name.clone(), source };
-        let (broadcast, own) =
-            socket::udp_pair(name, address, 67).map_err(wrong("UDP port 67 (DHCP)".to_owned()))?;
-        let tftp = socket::udp(name, address, 69).map_err(wrong("UDP port 69 (TFTP)".to_owned()))?;
-        let port = config.http_port;
-        let http = socket::tcp(name, address, port).map_err(wrong(format!("TCP port {port} (HTTP)")))?;
-        Ok(Self { broadcast, own, tftp, http })
-    }
-}
-
-struct Parts {
-    config: Config,
-    scene: Scene,
-    policy: Arc<dyn BootPolicy>,
-    story: Arc<Story>,
-    counters: Arc<Counters>,
-    probe: Probe,
-}
-
 impl Parts {
-    async fn run(&self, sockets: Sockets, link: &Link, stopped: oneshot::Receiver<()>) -> Because {
-        let Sockets { broadcast, own, tftp, http } = sockets;
+    fn shelf(&self, address: Ipv4Addr) -> Shelf {
+        Shelf { address, http_port: self.config.http_port, files: self.config.files.clone() }
+    }
+
+    fn listen<T>(&self, what: Port, opened: io::Result<T>) -> Result<T, StartError> {
+        let interface = self.config.interface.clone();
+        opened.map_err(|source| StartError::Listen { what, interface, source })
+    }
+
+    fn carriers(&self, address: Ipv4Addr) -> Result<Carriers, StartError> {
+        let (name, port) = (&self.config.interface, self.config.http_port);
+        let tftp = self.listen(Port::TFTP, socket::udp(name, address, 69))?;
+        let http = self.listen(Port::http(port), socket::tcp(name, address, port))?;
+        Ok(Carriers { tftp, http })
+    }
+
+    /// Serves files until that fails.
+    async fn carry(&self, carriers: Carriers, address: Ipv4Addr) -> Because {
         let (files, story) = (self.config.files.clone(), self.story.clone());
         let tftp = Tftp {
-            socket: tftp,
+            socket: carriers.tftp,
             interface: self.config.interface.clone(),
-            address: self.scene.cable.address,
+            address,
             files: files.clone(),
             story: story.clone(),
             counters: self.counters.clone(),
         };
-        let http = Http { listener: http, files, story };
-        let failed = |part: &str, ended: io::Result<()>| {
-            let error = ended.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string());
-            Because::Failed { part: part.to_owned(), error }
-        };
-        let questions = Notify::new();
+        let http = Http { listener: carriers.http, files, story };
         tokio::select! {
-            _ = stopped => Because::Asked,
-            server = self.dhcp(&broadcast, &own, &questions) => self.foreign(server),
-            ended = self.watch(link, &questions) => match ended {
-                Ok(server) => self.foreign(server),
-                Err(error) => failed("the network interface", Err(error)),
-            },
             ended = tftp.serve() => failed("TFTP", ended),
             ended = http.serve() => failed("HTTP", ended),
-        }
-    }
-
-    fn foreign(&self, server: ForeignServer) -> Because {
-        Because::ForeignServer { server, interface: self.config.interface.clone() }
-    }
-
-    /// Answers until a client shows that it follows another server.
-    async fn dhcp(&self, broadcast: &UdpSocket, own: &UdpSocket, questions: &Notify) -> ForeignServer {
-        let cable = &self.scene.cable;
-        let mut leases = Leases::new(cable.first, cable.last);
-        let started = Instant::now();
-        let (mut one, mut other) = ([0; 2048], [0; 2048]);
-        loop {
-            let received = tokio::select! {
-                received = broadcast.recv_from(&mut one) => received.map(|(length, _)| one.get(..length)),
-                received = own.recv_from(&mut other) => received.map(|(length, _)| other.get(..length)),
-            };
-            // An error is about a packet sent earlier.
-            let Ok(Some(bytes)) = received else { continue };
-            let Ok(packet) = Packet::parse(bytes) else {
-                self.counters.malformed_dhcp();
-                continue;
-            };
-            match dhcp::answer(&self.scene, &mut leases, &*self.policy, &packet, started.elapsed()) {
-                Outcome::Answer(answer) => {
-                    if packet.kind == dhcp::Kind::Discover {
-                        questions.notify_one();
-                    }
-                    let _ = own.send_to(&answer.bytes, answer.to).await;
-                    self.told(&packet, answer);
-                }
-                Outcome::Silence(dhcp::Silence::Own | dhcp::Silence::FromServer) => {}
-                Outcome::Silence(silence) => {
-                    self.asked(&packet);
-                    self.story.tell(Some(packet.mac), What::DhcpIgnored { because: silence.to_string() });
-                }
-                Outcome::Foreign(address) => return ForeignServer { address, mac: None },
-            }
         }
     }
 
@@ -303,41 +300,35 @@ impl Parts {
 
     fn told(&self, packet: &Packet, answer: Answer) {
         self.asked(packet);
-        let Answer { kind, address, told, .. } = answer;
-        if let (dhcp::Kind::Ack, Some(address)) = (kind, address) {
+        let Answer { kind, address, told, style, .. } = answer;
+        if let (Kind::Ack, Some(address)) = (kind, address) {
             self.story.learn(address, packet.mac);
         }
         let because = match &told {
             Told::Unable(unable) => Some(unable.to_string()),
             Told::NotAsked | Told::Boot(_) | Told::LocalDisk => None,
         };
-        self.story.tell(Some(packet.mac), What::DhcpAnswered { message: kind, address, told, because });
+        let what = What::DhcpAnswered { message: kind, address, told, because, style };
+        self.story.tell(Some(packet.mac), what);
     }
 
-    /// Asks from time to time, and at every client's question, whether another server is there. The second
-    /// is what makes a stranger known within one exchange: the broadcast that a client sends makes it
-    /// answer the client alone, perhaps unseen, but our own question it answers for us to hear.
-    async fn watch(&self, link: &Link, questions: &Notify) -> io::Result<ForeignServer> {
-        let every = self.config.probe_every.min(link::LIFETIME / 3);
-        let (mut next, mut allowed) = (Instant::now() + every, Instant::now());
-        let mut overheard = std::pin::pin!(self.probe.overhear());
-        loop {
-            tokio::select! {
-                server = &mut overheard => return server,
-                () = sleep_until(next) => {}
-                () = async { sleep_until(allowed).await; questions.notified().await } => {}
+    fn kept_silent(&self, packet: &Packet, silence: &Silence) {
+        match silence {
+            Silence::Own | Silence::FromServer => {}
+            Silence::Router => self.asked(packet),
+            Silence::LocalDisk => {
+                self.asked(packet);
+                self.story.tell(Some(packet.mac), What::DhcpLeftToDisk);
             }
-            if Instant::now() >= next {
-                link::mac_of(&self.config.interface).map_err(io::Error::other)?;
-                // A cable that is unplugged for a while must not end the server.
-                if let Err(error) = link.renew().await {
-                    tracing::warn!(%error, "the address could not be prolonged");
-                }
+            silence => {
+                self.asked(packet);
+                self.story.tell(Some(packet.mac), What::DhcpIgnored { because: silence.to_string() });
             }
-            if let Err(error) = self.probe.ask().await {
-                tracing::debug!(%error, "the wire could not be asked for other DHCP servers");
-            }
-            (next, allowed) = (Instant::now() + every, Instant::now() + PROBE_PAUSE);
         }
     }
+}
+
+fn failed(part: &str, ended: io::Result<()>) -> Because {
+    let error = ended.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string());
+    Because::Failed { part: part.to_owned(), error }
 }

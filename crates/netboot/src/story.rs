@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use crate::dhcp::{Kind, Packet, Told};
+use crate::dhcp::{Kind, Packet, Style, Told};
 use crate::mac::Mac;
 use crate::policy::{Arch, Client};
 
@@ -18,6 +18,8 @@ const MACHINES: usize = 256;
 const EVENTS: usize = 100;
 /// Events that a slow receiver may lag behind before it loses some.
 const CHANNEL: usize = 1024;
+/// Addresses whose machines are known. An address pool is no larger, and a home network has hundreds.
+const ADDRESSES: usize = 4096;
 /// Progress is told at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 
@@ -67,7 +69,12 @@ pub enum What {
         told: Told,
         /// The same for a reader: why it got no boot file.
         because: Option<String>,
+        /// In which way, beside a router.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        style: Option<Style>,
     },
+    /// It is installed, and goes on to its disk without an answer.
+    DhcpLeftToDisk,
     /// It was not answered.
     DhcpIgnored {
         /// Why.
@@ -158,7 +165,7 @@ struct Inner {
     number: u64,
     fetches: u64,
     machines: HashMap<Mac, VecDeque<Event>>,
-    /// Bounded by the address pool, from which alone addresses come.
+    /// At most [`ADDRESSES`].
     addresses: HashMap<Ipv4Addr, Mac>,
 }
 
@@ -197,9 +204,7 @@ impl Story {
     pub(crate) fn tell(&self, machine: Option<Mac>, what: What) {
         let mut inner = self.lock();
         inner.number += 1;
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        let event = Event { number: inner.number, unix_millis, machine, what };
+        let event = Event { number: inner.number, unix_millis: unix_millis(), machine, what };
         tracing::debug!(?event, "netboot");
         inner.remember(&event);
         // Sent under the lock, so that the numbers arrive in order. Without receivers it is an error.
@@ -208,12 +213,28 @@ impl Story {
 
     /// `machine` has `address` now.
     pub(crate) fn learn(&self, address: Ipv4Addr, machine: Mac) {
-        self.lock().addresses.insert(address, machine);
+        let mut inner = self.lock();
+        // Only somebody who floods the network with addresses gets there: it costs the others their names.
+        if inner.addresses.len() >= ADDRESSES && !inner.addresses.contains_key(&address) {
+            inner.addresses.clear();
+        }
+        inner.addresses.insert(address, machine);
+    }
+
+    /// The latest events of one machine, oldest first.
+    pub(crate) fn of(&self, machine: Mac) -> Vec<Event> {
+        self.lock().machines.get(&machine).into_iter().flatten().cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Inner {
@@ -338,6 +359,15 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_addresses_does_not_grow_the_memory() {
+        let story = Story::new();
+        for number in 0..10_000_u32 {
+            story.learn(Ipv4Addr::from_bits(number), Mac([2, 0, 0, 0, 0, 1]));
+        }
+        assert!(story.lock().addresses.len() <= ADDRESSES);
+    }
+
+    #[test]
     fn a_transfer_that_is_dropped_is_told_as_aborted_under_its_machine() {
         let story = Story::new();
         let mac = Mac([2, 0, 0, 0, 0, 9]);
@@ -357,6 +387,7 @@ mod tests {
             address: Some(Ipv4Addr::new(10, 0, 0, 100)),
             told: Told::Unable(crate::dhcp::Unable::Arch(Arch::Other(41))),
             because: None,
+            style: Some(Style::On4011),
         };
         let event = Event { number: 1, unix_millis: 2, machine: Some(Mac([2; 6])), what };
         let json = serde_json::to_string(&event).unwrap();

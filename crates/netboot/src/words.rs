@@ -2,19 +2,21 @@
 
 use std::fmt;
 
-use crate::dhcp::{Kind, Told};
+use crate::dhcp::{Kind, Style, Told};
 use crate::policy::{Arch, Client};
 use crate::story::{Via, What};
 
 impl fmt::Display for Arch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Bios => "BIOS, or a Raspberry Pi",
+            Self::Bios => "BIOS",
             Self::X86Efi => "32-bit x86 UEFI",
             Self::X64Efi => "x86-64 UEFI",
             Self::Arm64Efi => "arm64 UEFI",
             Self::X64Http => "x86-64 UEFI with HTTP boot",
             Self::Arm64Http => "arm64 UEFI with HTTP boot",
+            Self::ArmUboot => "32-bit Arm with U-Boot",
+            Self::Arm64Uboot => "arm64 with U-Boot",
             Self::Other(number) => return write!(f, "architecture {number}"),
         })
     }
@@ -26,6 +28,8 @@ impl fmt::Display for Client {
             Self::Pxe => "firmware (PXE)",
             Self::Http => "firmware (HTTP boot)",
             Self::Ipxe => "iPXE",
+            Self::Uboot => "U-Boot",
+            Self::RaspberryPi => "a Raspberry Pi's boot loader",
             Self::System => "an operating system",
         })
     }
@@ -81,8 +85,14 @@ impl fmt::Display for What {
             Self::DhcpAnswered { message: Kind::Nak, .. } => {
                 f.write_str("was told that its address is not of this network (NAK)")
             }
-            Self::DhcpAnswered { message, address, told, because } => {
-                write!(f, "was answered ({})", word(*message))?;
+            Self::DhcpLeftToDisk => f.write_str("is left to its own disk, because it is installed"),
+            Self::DhcpAnswered { message, address, told, because, style } => {
+                let way = match style {
+                    Some(Style::InOffer) => ", beside the router",
+                    Some(Style::On4011) => ", beside the router, by port 4011",
+                    None => "",
+                };
+                write!(f, "was answered ({}{way})", word(*message))?;
                 if let Some(address) = address {
                     write!(f, ", address {address}")?;
                 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // in helpers of tests, where Clippy does not see the test
 
 #[path = "common/mod.rs"]
+#[allow(dead_code)] // the house is another test's
 mod common;
 
 use std::fs::{self, File};
@@ -102,6 +103,11 @@ fn http_serves_ranges_and_lengths_of_the_named_files_and_nothing_else() {
     assert_eq!(curl(&["-r", "4-7", &url("cairn.efi")]), "4567");
     let head = curl(&["-I", &url("cairn.efi")]).to_lowercase();
     assert!(head.contains("200 ok") && head.contains("content-length: 16"), "{head}");
+    // As EDK2's HTTP boot does: first the length, then the file, over one connection.
+    let told = ["-o", "/dev/null", "-w", "%{num_connects} %{http_code} "];
+    let (one, other) = (url("cairn.efi"), url("cairn.efi"));
+    let twice = [&["-I"], &told[..], &[&one, "--next", "-sS"], &told[..], &[&other]].concat();
+    assert_eq!(curl(&twice), "1 200 0 200 ");
     let beyond = curl(&["-i", "-r", "90-99", &url("cairn.efi")]);
     assert!(beyond.contains("416"), "{beyond}");
     let code = |path: &str| curl(&["-o", "/dev/null", "-w", "%{http_code}", &url(path)]);

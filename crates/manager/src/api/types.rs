@@ -146,7 +146,7 @@ pub struct EtcdMemberStatus {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkStatus {
-    /// `own_cable` (network boot) or `none`.
+    /// How network boot is served: `own_cable`, `home_network` or `none`.
     pub mode: String,
     /// `off`, `starting`, `running` or `refused`.
     pub state: String,

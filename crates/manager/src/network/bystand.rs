@@ -1,7 +1,7 @@
 //! Hears who asks DHCP on wires where the manager does not serve: a machine that did not start Cairn is
 //! seen all the same.
 
-use super::CableView;
+use super::BootView;
 use crate::core::Core;
 use cairn_host::interface::{self, Kind};
 use cairn_netboot::Bystander;
@@ -62,7 +62,7 @@ async fn listen(core: Arc<Core>, name: String) -> String {
     while let Ok(packet) = bystander.next().await {
         // Where the manager serves, its server tells the story.
         let served =
-            matches!(&core.network().cable, CableView::Running { interface, .. } if *interface == name);
+            matches!(&core.network().netboot, BootView::Running { interface, .. } if *interface == name);
         if !served {
             core.story.overheard(&packet);
         }

@@ -1,13 +1,13 @@
 //! Which way onto the wire fits here, in one sentence. A pure function.
 
 use super::types::Mode;
-use super::{CableView, Rival};
+use super::{BootView, Rival, Way};
 use cairn_host::interface::{Interface, Kind};
 use cairn_host::sight::Sight;
 
 pub struct Seen<'a> {
     pub sight: Sight,
-    pub cable: &'a CableView,
+    pub netboot: &'a BootView,
     pub rivals: &'a [Rival],
     pub interfaces: &'a [Interface],
 }
@@ -37,25 +37,31 @@ pub fn fit(seen: &Seen<'_>) -> (Mode, String) {
             "Your network is hidden from the manager here: start each machine from a prepared medium.";
         return (Mode::PreparedMedium, sentence.to_owned());
     }
-    let refused = match seen.cable {
-        CableView::Starting { .. } | CableView::Running { .. } => {
-            return (Mode::OwnCable, seen.cable.sentence());
+    let mode = match seen.netboot.way() {
+        Some(Way::HomeNetwork) => Mode::HomeNetwork,
+        Some(Way::OwnCable) | None => Mode::OwnCable,
+    };
+    let refused = match seen.netboot {
+        BootView::Starting { .. }
+        | BootView::Running { .. }
+        | BootView::Refused { way: Way::HomeNetwork, .. } => {
+            return (mode, seen.netboot.sentence());
         }
-        CableView::Refused { interface, .. } => Some(interface.as_str()),
-        CableView::Off => None,
+        BootView::Refused { interface, way: Way::OwnCable, .. } => Some(interface.as_str()),
+        BootView::Off => None,
     };
     match (home(seen, refused), refused) {
         (Some(Home { interface, router }), _) => {
             let sentence = format!(
-                "{interface} leads to a home network, where {router} hands out the addresses: nodes are found there, and new machines join from a prepared medium, or over a cable of their own (`cairn manager --cable INTERFACE`)."
+                "{interface} leads to a home network, where {router} hands out the addresses: start the manager with `--home-network {interface}`, and machines there start from the network beside it. They also join from a prepared medium, or over a cable of their own (`--cable INTERFACE`)."
             );
             (Mode::HomeNetwork, sentence)
         }
-        (None, Some(_)) => (Mode::OwnCable, seen.cable.sentence()),
+        (None, Some(_)) => (Mode::OwnCable, seen.netboot.sentence()),
         (None, None) => match seen.interfaces.iter().find(|it| it.kind == Kind::Wired && it.up) {
             Some(Interface { name, .. }) => (
                 Mode::OwnCable,
-                format!("{name} looks like a cable of its own, without a router: start the manager with `--cable {name}`, and machines on it start from the network."),
+                format!("{name} looks like a cable of its own, without a router: start the manager with `--cable {name}`, and machines on it start from the network (or with `--netboot {name}`, which looks first)."),
             ),
             None => (
                 Mode::None,
@@ -82,9 +88,18 @@ mod tests {
             server: ForeignServer { address: [10, 1, 1, 1].into(), mac: None },
             unix_seconds: 0,
         };
-        let (off, refused) =
-            (CableView::Off, CableView::Refused { interface: "eth1".into(), reason: "no cable".into() });
-        let running = CableView::Running { interface: "eth1".into(), base: String::new() };
+        let (off, refused) = (
+            BootView::Off,
+            BootView::Refused { interface: "eth1".into(), way: Way::OwnCable, reason: "no cable".into() },
+        );
+        let running = |way| BootView::Running { interface: "eth1".into(), way, base: String::new() };
+        let (running, beside) = (running(Way::OwnCable), running(Way::HomeNetwork));
+        let looking = BootView::Starting { interface: "eth1".into(), way: None };
+        let no_address = BootView::Refused {
+            interface: "eth1".into(),
+            way: Way::HomeNetwork,
+            reason: "no address".into(),
+        };
         let (card, wifi) =
             (interface("eth1", Kind::Wired, true, false), interface("wlan0", Kind::Wireless, true, true));
         let docker = interface("docker0", Kind::Docker, true, true);
@@ -101,12 +116,29 @@ mod tests {
             ),
             (Sight::Clear, &refused, vec![rival("eth1")], vec![], Mode::HomeNetwork, "10.1.1.1 hands out"),
             (Sight::Clear, &refused, vec![], vec![wifi.clone(), card.clone()], Mode::OwnCable, "no cable"),
-            (Sight::Clear, &off, vec![], vec![wifi, card.clone()], Mode::HomeNetwork, "wlan0 leads"),
+            (
+                Sight::Clear,
+                &off,
+                vec![],
+                vec![wifi, card.clone()],
+                Mode::HomeNetwork,
+                "`--home-network wlan0`",
+            ),
             (Sight::Clear, &off, vec![], vec![docker, card], Mode::OwnCable, "--cable eth1"),
             (Sight::Clear, &off, vec![], vec![unplugged], Mode::None, "plugged in"),
+            (
+                Sight::Clear,
+                &beside,
+                vec![rival("eth1")],
+                vec![],
+                Mode::HomeNetwork,
+                "beside the router: machines",
+            ),
+            (Sight::Clear, &no_address, vec![rival("eth1")], vec![], Mode::HomeNetwork, "no address"),
+            (Sight::Clear, &looking, vec![], vec![], Mode::OwnCable, "what kind of network eth1"),
         ];
-        for (sight, cable, rivals, interfaces, mode, words) in cases {
-            let (found, sentence) = fit(&Seen { sight, cable, rivals: &rivals, interfaces: &interfaces });
+        for (sight, netboot, rivals, interfaces, mode, words) in cases {
+            let (found, sentence) = fit(&Seen { sight, netboot, rivals: &rivals, interfaces: &interfaces });
             assert_eq!(found, mode, "{sentence}");
             assert!(sentence.contains(words) && sentence.ends_with('.'), "{sentence}");
         }

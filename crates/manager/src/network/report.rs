@@ -4,7 +4,7 @@ use super::fit::{self, fit};
 use super::types::{
     DhcpServer, FetchStatus, InterfaceStatus, NetworkReport, PortStatus, StoryLine, WireMachine,
 };
-use super::{NetworkView, Rival};
+use super::{NetworkView, Rival, Way};
 use crate::core::{Core, unix_now};
 use cairn_host::interface::{self, Interface};
 use cairn_host::port::{self, Holder, Protocol};
@@ -79,12 +79,13 @@ fn report(
     now: u64,
 ) -> NetworkReport {
     let Host { sight, interfaces, holders } = host;
-    let seen = fit::Seen { sight, cable: &view.cable, rivals: &view.rivals, interfaces: &interfaces };
+    let seen = fit::Seen { sight, netboot: &view.netboot, rivals: &view.rivals, interfaces: &interfaces };
     let (mode, sentence) = fit(&seen);
     let mut machines: Vec<WireMachine> =
         stories.iter().filter_map(|story| machine(story, cards, now)).collect();
     machines.sort_by_key(|it| it.seconds_ago.unwrap_or(u64::MAX));
-    let ports = PORTS.iter().zip(holders);
+    let way = view.netboot.way();
+    let ports = PORTS.iter().zip(holders).filter(|((_, port, _), _)| needed(*port, way));
     NetworkReport {
         mode,
         sentence,
@@ -105,10 +106,19 @@ fn report(
     }
 }
 
+/// Beside a router nothing is held on port 67, so that whoever holds it is not in the way.
+fn needed(port: u16, way: Option<Way>) -> bool {
+    match way {
+        Some(Way::OwnCable) => port != 4011,
+        Some(Way::HomeNetwork) => port != 67,
+        None => true,
+    }
+}
+
 fn interface(interface: Interface, view: &NetworkView) -> InterfaceStatus {
     let Interface { name, kind, up, mac, addresses, gateway } = interface;
     let mut used_for = Vec::new();
-    if view.cable.interface() == Some(name.as_str()) {
+    if view.netboot.interface() == Some(name.as_str()) {
         used_for.push("network boot".to_owned());
     }
     if view.interfaces.contains(&name) {
@@ -210,9 +220,23 @@ mod tests {
     }
 
     #[test]
+    fn only_the_ports_of_the_way_that_is_taken_are_shown() {
+        let of = |way| {
+            PORTS.iter().map(|(_, port, _)| *port).filter(|port| needed(*port, way)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(None), [67, 69, 4011, HTTP_PORT]);
+        assert_eq!(of(Some(Way::OwnCable)), [67, 69, HTTP_PORT]);
+        assert_eq!(of(Some(Way::HomeNetwork)), [69, 4011, HTTP_PORT]);
+    }
+
+    #[test]
     fn the_interface_in_use_and_the_other_dhcp_server_are_named() {
         let mut view = NetworkView {
-            cable: super::super::CableView::Refused { interface: "eth1".into(), reason: "x".into() },
+            netboot: super::super::BootView::Refused {
+                interface: "eth1".into(),
+                way: Way::OwnCable,
+                reason: "x".into(),
+            },
             interfaces: vec!["eth1".into()],
             ..NetworkView::default()
         };

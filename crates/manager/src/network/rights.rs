@@ -1,6 +1,7 @@
 //! Whether this process may do what the owner asks of the network: said at the start, and not by whatever
 //! fails first.
 
+use crate::options::{Netboot, Wish};
 use cairn_host::rights::{self, Right};
 use std::collections::BTreeSet;
 
@@ -24,14 +25,25 @@ fn join(rights: &[Right], between: &str, before: &str) -> String {
 /// others are started.
 ///
 /// # Errors
-/// When one is missing for network boot on the cable, or for giving the interfaces their address.
-pub fn claim(cable: Option<&str>, interfaces: &[String]) -> Result<(), RightsError> {
+/// When one is missing for network boot, or for giving the interfaces their address.
+pub fn claim(netboot: Option<&Netboot>, interfaces: &[String]) -> Result<(), RightsError> {
     let held = rights::claim().map_err(RightsError::Unknown)?;
-    check(&held, cable, interfaces)
+    check(&held, netboot, interfaces)
 }
 
-fn check(held: &BTreeSet<Right>, cable: Option<&str>, interfaces: &[String]) -> Result<(), RightsError> {
-    let cable = cable.map(|name| (format!("network boot on {name}"), Right::ALL.as_slice()));
+/// Beside a router the interface is left as it is.
+const BESIDE: [Right; 2] = [Right::NetRaw, Right::BindService];
+
+fn check(
+    held: &BTreeSet<Right>,
+    netboot: Option<&Netboot>,
+    interfaces: &[String],
+) -> Result<(), RightsError> {
+    let needed = |wish| match wish {
+        Wish::HomeNetwork => BESIDE.as_slice(),
+        Wish::OwnCable | Wish::Fitting => Right::ALL.as_slice(),
+    };
+    let cable = netboot.map(|it| (format!("network boot on {}", it.interface), needed(it.wish)));
     let address = |name| (format!("the manager's address on {name}"), [Right::NetAdmin].as_slice());
     for (wish, needed) in cable.into_iter().chain(interfaces.iter().map(address)) {
         let missing: Vec<Right> = needed.iter().filter(|right| !held.contains(right)).copied().collect();
@@ -46,10 +58,14 @@ fn check(held: &BTreeSet<Right>, cable: Option<&str>, interfaces: &[String]) -> 
 mod tests {
     use super::*;
 
+    fn netboot(wish: Wish) -> Netboot {
+        Netboot { interface: "eth1".into(), wish, cable_address: Netboot::CABLE_ADDRESS }
+    }
+
     #[test]
     fn what_is_missing_is_named_with_what_it_is_for_and_how_to_give_it() {
         let raw = BTreeSet::from([Right::NetRaw]);
-        let words = check(&raw, Some("eth1"), &[]).unwrap_err().to_string();
+        let words = check(&raw, Some(&netboot(Wish::Fitting)), &[]).unwrap_err().to_string();
         assert_eq!(
             words,
             "network boot on eth1 needs NET_ADMIN and NET_BIND_SERVICE, which this manager does not have: start it as root, or its container with --cap-add=NET_ADMIN --cap-add=NET_BIND_SERVICE and without no-new-privileges"
@@ -62,6 +78,9 @@ mod tests {
     fn only_what_was_asked_for_needs_rights() {
         assert!(check(&BTreeSet::new(), None, &[]).is_ok());
         assert!(check(&BTreeSet::from([Right::NetAdmin]), None, &["eth0".to_owned()]).is_ok());
-        assert!(check(&BTreeSet::from(Right::ALL), Some("eth1"), &["eth1".to_owned()]).is_ok());
+        assert!(
+            check(&BTreeSet::from(Right::ALL), Some(&netboot(Wish::OwnCable)), &["eth1".to_owned()]).is_ok()
+        );
+        assert!(check(&BTreeSet::from(BESIDE), Some(&netboot(Wish::HomeNetwork)), &[]).is_ok());
     }
 }

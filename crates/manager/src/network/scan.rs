@@ -2,7 +2,7 @@
 
 use super::report::{Cards, cards, server};
 use super::types::{FoundMachine, ScanReport, ScanRequest};
-use super::{CableView, Rival};
+use super::{BootView, Rival, Way};
 use crate::core::{Core, unix_now};
 use cairn_host::interface::{self, Interface, Kind};
 use cairn_host::scan::{self, Neighbour, ScanError};
@@ -98,8 +98,11 @@ pub async fn scan(core: &Core, request: &ScanRequest) -> Result<ScanReport, Scan
 }
 
 /// Another DHCP server, if one answers. On a cable that the manager serves it looks all the time.
-async fn dhcp(core: &Core, interface: &Interface) -> std::io::Result<Option<ForeignServer>> {
-    let served = matches!(&core.network().cable, CableView::Running { interface: ours, .. } if *ours == interface.name);
+pub(super) async fn dhcp(core: &Core, interface: &Interface) -> std::io::Result<Option<ForeignServer>> {
+    let served = matches!(
+        &core.network().netboot,
+        BootView::Running { interface: ours, way: Way::OwnCable, .. } if *ours == interface.name
+    );
     let mac: Option<Mac> = interface.mac.as_ref().and_then(|mac| mac.parse().ok());
     match mac.filter(|_| !served) {
         Some(mac) => Probe::open(&interface.name, mac, Ipv4Addr::UNSPECIFIED)?.search(DHCP_PATIENCE).await,

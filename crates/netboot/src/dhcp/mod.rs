@@ -1,23 +1,29 @@
-//! DHCP for a cable of our own (RFC 2131): one pure function from a packet to an answer.
+//! DHCP (RFC 2131): a pure function from a packet to an answer, for each of the two networks.
 //!
-//! [`answer`] takes the packet, the lease table, the policy and the time, and sends nothing itself.
-//! [`packet`] reads, [`lease`] remembers, [`reply`] writes.
+//! On a cable of our own [`answer`] takes the packet, the lease table, the policy and the time; in a home network
+//! [`proxy::answer`] takes the packet, the policy and the [`Style`]. They send nothing themselves. [`packet`]
+//! reads, [`boot`] says what to start, [`lease`] remembers, [`style`] learns from what a machine did, [`reply`]
+//! writes.
 
+pub mod boot;
 pub mod lease;
 pub mod packet;
+pub mod proxy;
 pub mod reply;
+pub mod style;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use crate::config::OwnCable;
-use crate::files::Files;
 use crate::mac::Mac;
-use crate::policy::{Arch, BootAnswer, BootPolicy, Client, MachineRequest};
+use crate::policy::BootPolicy;
+pub use boot::{Shelf, Told, Unable};
 pub use lease::Leases;
 pub use packet::{Kind, Malformed, Packet};
 pub use reply::Carrier;
 use reply::Draft;
+pub use style::Style;
 
 /// What stays the same from packet to packet.
 #[derive(Debug, Clone)]
@@ -27,9 +33,7 @@ pub struct Scene {
     /// This server's own card, whose packets are its own probes.
     pub own_mac: Mac,
     /// What can be booted.
-    pub files: Files,
-    /// Where the HTTP server listens.
-    pub http_port: u16,
+    pub shelf: Shelf,
 }
 
 /// What to do about a packet.
@@ -56,42 +60,12 @@ pub struct Answer {
     pub address: Option<Ipv4Addr>,
     /// What it says about booting.
     pub told: Told,
-}
-
-/// What an answer says about booting, and why.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Told {
-    /// Nothing, as it was not asked.
-    NotAsked,
-    /// This name by TFTP, or this URL.
-    Boot(String),
-    /// To boot from its disk.
-    LocalDisk,
-    /// Nothing, though it asked.
-    Unable(Unable),
-}
-
-/// Why firmware that asked for a boot file was given only an address, so that it goes on at once.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unable {
-    /// A machine or firmware that nothing here can boot.
-    #[error("its firmware ({0}) can't boot what is served here: only x86-64 UEFI can; use a prepared medium")]
-    Arch(Arch),
-    /// It did not say what it is (option 93).
-    #[error("its firmware did not say which architecture it is")]
-    NoArch,
-    /// iPXE, to which a boot file would be a loop.
-    #[error("it is iPXE: set the machine to boot by its own UEFI firmware (PXE or HTTP), without iPXE")]
-    Ipxe,
-    /// The policy named a file that is not among those served, or has a name too long to send.
-    #[error("{0:?} is not among the files that are served: the node image is missing or not built")]
-    NotServed(String),
+    /// In which of the two ways, beside a router.
+    pub style: Option<Style>,
 }
 
 /// Why a packet is not answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Silence {
     /// Our own probe, come back.
@@ -109,6 +83,20 @@ pub enum Silence {
     /// Every address is lent.
     #[error("all addresses are in use: give the network a larger range")]
     PoolEmpty,
+    /// It is the router's to answer, beside which this server only tells firmware what to boot.
+    #[error("the router answers it")]
+    Router,
+    /// Beside a router, what can't be booted here gets nothing from us.
+    #[error(transparent)]
+    Unable(#[from] Unable),
+    /// U-Boot takes the first offer that it hears, and ours gives no address.
+    #[error(
+        "U-Boot takes no boot answer beside a router's: give it a cable of its own, or a prepared medium"
+    )]
+    Uboot,
+    /// It is installed, and there is no word for that in what it speaks.
+    #[error("it is installed, and goes on to its disk by itself")]
+    LocalDisk,
     /// A message that calls for no answer (release, decline), or contradicts itself.
     #[error("it needs no answer")]
     NoReply,
@@ -141,7 +129,7 @@ pub fn answer(
         }
         (Kind::Release, Some(server)) if server == ours => leases.release(&packet.lease_key(), now),
         (Kind::Discover | Kind::Request | Kind::Inform, _) => {
-            let (carrier, told) = match boot(scene, policy, packet) {
+            let (carrier, told) = match scene.shelf.boot(policy, packet) {
                 Some(decided) => decided,
                 None => return Outcome::Silence(Silence::Policy),
             };
@@ -186,41 +174,6 @@ fn address(
     }
 }
 
-/// The boot part. `None`: the policy wants no answer at all.
-fn boot(scene: &Scene, policy: &dyn BootPolicy, packet: &Packet) -> Option<(Carrier, Told)> {
-    let on_to_the_disk = match (packet.client, packet.arch) {
-        (Client::Pxe, Some(Arch::X64Efi | Arch::X86Efi | Arch::Arm64Efi)) => Carrier::LocalDisk,
-        // HTTP boot has no word for it, and BIOS firmware and iPXE go on by themselves.
-        _ => Carrier::None,
-    };
-    let unable = |why| Some((on_to_the_disk.clone(), Told::Unable(why)));
-    let client = match packet.client {
-        Client::System => return Some((Carrier::None, Told::NotAsked)),
-        Client::Ipxe => return unable(Unable::Ipxe),
-        firmware => firmware,
-    };
-    let Some(arch) = packet.arch else {
-        return unable(Unable::NoArch);
-    };
-    if !matches!(arch, Arch::X64Efi | Arch::X64Http) {
-        return unable(Unable::Arch(arch));
-    }
-    let machine = MachineRequest { mac: packet.mac, arch, client, uuid: packet.uuid() };
-    match policy.decide(&machine) {
-        BootAnswer::Nothing => None,
-        BootAnswer::LocalDisk => Some((on_to_the_disk, Told::LocalDisk)),
-        BootAnswer::Discover(name) if scene.files.find(&name).is_none() || name.len() > 127 => {
-            unable(Unable::NotServed(name))
-        }
-        BootAnswer::Discover(name) if client == Client::Http => {
-            // An IP literal: a name would need a DNS server, which this network does not have.
-            let url = format!("http://{}:{}/{name}", scene.cable.address, scene.http_port);
-            Some((Carrier::Http(url.clone()), Told::Boot(url)))
-        }
-        BootAnswer::Discover(name) => Some((Carrier::Tftp(name.clone()), Told::Boot(name))),
-    }
-}
-
 fn write(
     scene: &Scene,
     to: &Packet,
@@ -236,7 +189,7 @@ fn write(
         near => near,
     };
     match draft.encode(&scene.cable) {
-        Some(bytes) => Outcome::Answer(Answer { bytes, to, kind, address, told }),
+        Some(bytes) => Outcome::Answer(Answer { bytes, to, kind, address, told, style: None }),
         None => Outcome::Silence(Silence::NoReply),
     }
 }

@@ -136,7 +136,7 @@ impl Packet {
             mac: Mac(*mac),
             requested: options.requested,
             server: options.server,
-            client: options.client(),
+            client: options.client(Mac(*mac)),
             client_id: options.client_id,
             machine_id: options.machine_id,
             arch: options.arch,
@@ -180,6 +180,7 @@ impl Options {
                 54 => options.server = address(data),
                 60 if data.starts_with(b"PXEClient") => options.class = Some(Client::Pxe),
                 60 if data.starts_with(b"HTTPClient") => options.class = Some(Client::Http),
+                60 if data.starts_with(b"U-Boot") => options.class = Some(Client::Uboot),
                 61 if (1..=255).contains(&data.len()) => options.client_id = Some(data.to_vec()),
                 // RFC 3004 wants length-prefixed classes; iPXE sends the bare word.
                 77 => options.ipxe |= data.windows(4).any(|word| word == b"iPXE"),
@@ -192,14 +193,33 @@ impl Options {
         options
     }
 
-    fn client(&self) -> Client {
-        match (self.class, self.ipxe) {
-            (_, true) => Client::Ipxe,
-            (Some(class), false) => class,
-            (None, false) => Client::System,
+    fn client(&self, mac: Mac) -> Client {
+        match (self.class, self.arch) {
+            _ if self.ipxe => Client::Ipxe,
+            (Some(Client::Pxe), Some(Arch::Bios)) if self.is_raspberry_pi(mac) => Client::RaspberryPi,
+            (Some(Client::Pxe), Some(Arch::ArmUboot | Arch::Arm64Uboot)) => Client::Uboot,
+            (Some(class), _) => class,
+            (None, _) => Client::System,
         }
     }
+
+    /// By its card's maker, else by its identifier: newer boot loaders begin it with `RPi4`, as the makers'
+    /// documentation of `DHCP_OPTION97` says.
+    fn is_raspberry_pi(&self, mac: Mac) -> bool {
+        let named = self.machine_id.is_some_and(|id| id.get(1..4) == Some(&b"RPi"[..]));
+        named || mac.0.first_chunk().is_some_and(|maker| RASPBERRY_PI.contains(maker))
+    }
 }
+
+/// The first halves of Raspberry Pis' Ethernet addresses, by the IEEE's registry.
+const RASPBERRY_PI: [[u8; 3]; 6] = [
+    [0x28, 0xcd, 0xc1],
+    [0x2c, 0xcf, 0x67],
+    [0xb8, 0x27, 0xeb],
+    [0xd8, 0x3a, 0xdd],
+    [0xdc, 0xa6, 0x32],
+    [0xe4, 0x5f, 0x01],
+];
 
 fn address(data: &[u8]) -> Option<Ipv4Addr> {
     <[u8; 4]>::try_from(data).ok().map(Ipv4Addr::from).filter(|address| !address.is_unspecified())

@@ -3,10 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use dhcproto::v4::{DhcpOption, Flags, Message, MessageType, Opcode};
+use dhcproto::v4::{DhcpOption, Flags, Message, MessageType, Opcode, OptionCode};
 use dhcproto::{Encodable, Encoder};
 
 use super::packet::{Kind, Packet};
+use super::style::Style;
 use crate::config::OwnCable;
 
 /// The DHCP client's port.
@@ -23,6 +24,9 @@ const LONGEST_FILE: usize = 127;
 /// a minute before it goes on to its disk.
 const LOCAL_BOOT: &[u8] = b"\x06\x01\x03\x09\x0d\x00\x00\x0aLocal disk\x0a\x0b\x00Local disk\xff";
 
+/// PXE's discovery control with bit 3: take the boot file from this packet, and ask nobody else (PXE 2.1, table 2-1).
+const TAKE_THIS_FILE: &[u8] = b"\x06\x01\x08\xff";
+
 /// What an answer says about booting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Carrier {
@@ -34,6 +38,18 @@ pub enum Carrier {
     Tftp(String),
     /// Fetch this URL.
     Http(String),
+    /// Fetch this URL, in the words of PXE: iPXE takes a URL for a file's name.
+    Ipxe(String),
+}
+
+impl Carrier {
+    /// The name or URL.
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Self::None | Self::LocalDisk => None,
+            Self::Tftp(file) | Self::Http(file) | Self::Ipxe(file) => Some(file),
+        }
+    }
 }
 
 /// An answer as the handler decided it.
@@ -63,29 +79,9 @@ impl Draft<'_> {
     /// The packet. `None` only if the codec refuses what was put in, which no input can bring about.
     pub fn encode(&self, cable: &OwnCable) -> Option<Vec<u8>> {
         let Self { to, kind, address, carrier } = *self;
-        let mut message = Message::new_with_id(
-            to.xid,
-            if kind == Kind::Nak { Ipv4Addr::UNSPECIFIED } else { to.ciaddr },
-            address.unwrap_or(Ipv4Addr::UNSPECIFIED),
-            Ipv4Addr::UNSPECIFIED,
-            to.giaddr,
-            &to.mac.0,
-        );
-        message.set_opcode(Opcode::BootReply);
-        if to.broadcast {
-            message.set_flags(Flags::default().set_broadcast());
-        }
-        let options = message.opts_mut();
-        options.insert(DhcpOption::MessageType(match kind {
-            Kind::Offer => MessageType::Offer,
-            Kind::Nak => MessageType::Nak,
-            _ => MessageType::Ack,
-        }));
-        options.insert(DhcpOption::ServerIdentifier(cable.address));
-        if let Some(id) = &to.client_id {
-            options.insert(DhcpOption::ClientIdentifier(id.clone())); // RFC 6842
-        }
+        let mut message = begin(to, kind, address, cable.address);
         if kind != Kind::Nak {
+            let options = message.opts_mut();
             options.insert(DhcpOption::SubnetMask(cable.mask()));
             if let Some(router) = cable.router {
                 options.insert(DhcpOption::Router(vec![router]));
@@ -95,13 +91,68 @@ impl Draft<'_> {
             }
             boot(&mut message, carrier, to, cable.address);
         }
-        let mut bytes = Vec::with_capacity(400);
-        message.encode(&mut Encoder::new(&mut bytes)).ok()?;
-        if bytes.len() < SHORTEST {
-            bytes.resize(SHORTEST, 0);
-        }
-        Some(bytes)
+        end(&message)
     }
+}
+
+/// What a router's answer lacks: only what to boot, and no address.
+pub fn beside(to: &Packet, kind: Kind, carrier: &Carrier, style: Style, own: Ipv4Addr) -> Option<Vec<u8>> {
+    let mut message = begin(to, kind, None, own);
+    let class: &[u8] = if matches!(carrier, Carrier::Http(_)) { b"HTTPClient" } else { b"PXEClient" };
+    message.opts_mut().insert(DhcpOption::ClassIdentifier(class.to_vec()));
+    boot(&mut message, carrier, to, own);
+    message.set_siaddr(own);
+    let options = message.opts_mut();
+    match (carrier, style) {
+        (Carrier::Tftp(_) | Carrier::Ipxe(_), Style::InOffer) => {
+            options.insert(DhcpOption::VendorExtensions(TAKE_THIS_FILE.to_vec()));
+        }
+        // What was said in the offer already would end the exchange before its second half.
+        (Carrier::LocalDisk, Style::On4011) if kind == Kind::Offer => {
+            options.remove(OptionCode::VendorExtensions);
+        }
+        _ => {}
+    }
+    if let Some(id) = to.machine_id {
+        options.insert(DhcpOption::ClientMachineIdentifier(id.to_vec()));
+    }
+    end(&message)
+}
+
+/// What stands in every answer.
+fn begin(to: &Packet, kind: Kind, address: Option<Ipv4Addr>, own: Ipv4Addr) -> Message {
+    let mut message = Message::new_with_id(
+        to.xid,
+        if kind == Kind::Nak { Ipv4Addr::UNSPECIFIED } else { to.ciaddr },
+        address.unwrap_or(Ipv4Addr::UNSPECIFIED),
+        Ipv4Addr::UNSPECIFIED,
+        to.giaddr,
+        &to.mac.0,
+    );
+    message.set_opcode(Opcode::BootReply);
+    if to.broadcast {
+        message.set_flags(Flags::default().set_broadcast());
+    }
+    let options = message.opts_mut();
+    options.insert(DhcpOption::MessageType(match kind {
+        Kind::Offer => MessageType::Offer,
+        Kind::Nak => MessageType::Nak,
+        _ => MessageType::Ack,
+    }));
+    options.insert(DhcpOption::ServerIdentifier(own));
+    if let Some(id) = &to.client_id {
+        options.insert(DhcpOption::ClientIdentifier(id.clone())); // RFC 6842
+    }
+    message
+}
+
+fn end(message: &Message) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(400);
+    message.encode(&mut Encoder::new(&mut bytes)).ok()?;
+    if bytes.len() < SHORTEST {
+        bytes.resize(SHORTEST, 0);
+    }
+    Some(bytes)
 }
 
 fn lease_times(message: &mut Message, lease: Duration) {
@@ -112,7 +163,7 @@ fn lease_times(message: &mut Message, lease: Duration) {
     options.insert(DhcpOption::Rebinding(seconds - seconds / 8));
 }
 
-/// The boot file goes out twice, in the header and as option 67: UEFI firmware prefers the option, U-Boot
+/// The boot part on a cable of our own. The boot file goes out twice, in the header and as option 67: UEFI firmware prefers the option, U-Boot
 /// reads only the header.
 ///
 /// PXE firmware gets no option 60 (`PXEClient`): to EDK2 that makes the answer the first half of a PXE boot
@@ -136,6 +187,7 @@ fn boot(message: &mut Message, carrier: &Carrier, to: &Packet, own: Ipv4Addr) {
             options.insert(DhcpOption::ClassIdentifier(b"HTTPClient".to_vec()));
             url
         }
+        Carrier::Ipxe(url) => url,
     };
     options.insert(DhcpOption::BootfileName(file.clone().into_bytes()));
     if let Some(id) = to.machine_id {

@@ -3,19 +3,20 @@
 use proptest::prelude::*;
 
 use super::*;
-use dhcproto::v4::{DhcpOption, Flags, Message, MessageType, OptionCode, UnknownOption};
+use crate::files::Files;
+use crate::policy::{Arch, BootAnswer, Client, Images, MachineRequest};
+use dhcproto::v4::{DhcpOption, Flags, Message, MessageType, OptionCode};
 use dhcproto::{Decodable, Decoder, Encodable, Encoder};
 
-const OURS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
+pub(crate) const OURS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+pub(crate) const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 const NOW: Duration = Duration::from_secs(1000);
 
 fn scene() -> Scene {
     Scene {
         cable: OwnCable::slash24(OURS),
         own_mac: Mac([2, 0, 0, 0, 0, 1]),
-        files: Files::new().with("cairn.efi", "/nowhere"),
-        http_port: 4280,
+        shelf: Shelf { address: OURS, http_port: 4280, files: Files::new().with("cairn.efi", "/nowhere") },
     }
 }
 
@@ -25,11 +26,11 @@ fn leases() -> Leases {
 }
 
 fn discover_all(_: &MachineRequest) -> BootAnswer {
-    BootAnswer::Discover("cairn.efi".into())
+    BootAnswer::Discover(Images::x64("cairn.efi"))
 }
 
 /// A client's message; the closure adds options.
-fn message(kind: MessageType, change: impl FnOnce(&mut Message)) -> Vec<u8> {
+pub(crate) fn message(kind: MessageType, change: impl FnOnce(&mut Message)) -> Vec<u8> {
     let none = Ipv4Addr::UNSPECIFIED;
     let mut message = Message::new_with_id(7, none, none, none, none, &MAC);
     message.opts_mut().insert(DhcpOption::MessageType(kind));
@@ -39,7 +40,7 @@ fn message(kind: MessageType, change: impl FnOnce(&mut Message)) -> Vec<u8> {
     bytes
 }
 
-fn firmware(kind: MessageType, class: &str, arch: u16) -> Vec<u8> {
+pub(crate) fn firmware(kind: MessageType, class: &str, arch: u16) -> Vec<u8> {
     message(kind, |message| {
         let options = message.opts_mut();
         options.insert(DhcpOption::ClassIdentifier(class.as_bytes().to_vec()));
@@ -48,7 +49,7 @@ fn firmware(kind: MessageType, class: &str, arch: u16) -> Vec<u8> {
     })
 }
 
-const PXE: &str = "PXEClient:Arch:00007:UNDI:003001";
+pub(crate) const PXE: &str = "PXEClient:Arch:00007:UNDI:003001";
 
 fn run(leases: &mut Leases, policy: &dyn BootPolicy, bytes: &[u8]) -> Outcome {
     answer(&scene(), leases, policy, &Packet::parse(bytes).unwrap(), NOW)
@@ -163,24 +164,11 @@ fn a_machine_that_the_policy_wants_nothing_of_hears_nothing() {
 
 #[test]
 fn firmware_that_nothing_here_can_boot_gets_an_address_and_the_reason_is_told() {
-    let ipxe = message(MessageType::Discover, |message| {
-        let options = message.opts_mut();
-        options.insert(DhcpOption::ClassIdentifier(PXE.as_bytes().to_vec()));
-        options.insert(DhcpOption::ClientSystemArchitecture(7.into()));
-        options.insert(DhcpOption::UserClass(b"iPXE".to_vec()));
-    });
-    let older_ipxe = message(MessageType::Discover, |message| {
-        let options = message.opts_mut();
-        options.insert(DhcpOption::ClassIdentifier(PXE.as_bytes().to_vec()));
-        options.insert(DhcpOption::ClientSystemArchitecture(7.into()));
-        options.insert(DhcpOption::Unknown(UnknownOption::new(175.into(), vec![1, 1, 0])));
-    });
-    let missing = |_: &MachineRequest| BootAnswer::Discover("other.efi".into());
-    let cases: [(Vec<u8>, &dyn BootPolicy, Unable); 5] = [
-        (ipxe, &discover_all, Unable::Ipxe),
-        (older_ipxe, &discover_all, Unable::Ipxe),
-        (firmware(MessageType::Discover, PXE, 0), &discover_all, Unable::Arch(Arch::Bios)),
-        (firmware(MessageType::Discover, PXE, 11), &discover_all, Unable::Arch(Arch::Arm64Efi)),
+    let missing = |_: &MachineRequest| BootAnswer::Discover(Images::x64("other.efi"));
+    let cases: [(Vec<u8>, &dyn BootPolicy, Unable); 4] = [
+        (firmware(MessageType::Discover, PXE, 0), &discover_all, Unable::Bios),
+        (firmware(MessageType::Discover, PXE, 6), &discover_all, Unable::Arch(Arch::X86Efi)),
+        (firmware(MessageType::Discover, PXE, 11), &discover_all, Unable::NoImage(Arch::Arm64Efi)),
         (firmware(MessageType::Discover, PXE, 7), &missing, Unable::NotServed("other.efi".into())),
     ];
     for (bytes, policy, why) in cases {
@@ -294,7 +282,7 @@ fn a_hardware_address_length_beyond_the_packet_is_refused_not_read() {
 }
 
 /// Bytes that look enough like DHCP to get past the first checks.
-fn nearly_dhcp() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn nearly_dhcp() -> impl Strategy<Value = Vec<u8>> {
     let option = (
         prop_oneof![
             Just(50u8),
@@ -347,7 +335,7 @@ proptest! {
     ) {
         let policy = move |_: &MachineRequest| match installed {
             true => BootAnswer::LocalDisk,
-            false => BootAnswer::Discover("cairn.efi".into()),
+            false => BootAnswer::Discover(Images::x64("cairn.efi")),
         };
         let (scene, mut leases) = (scene(), leases());
         for bytes in packets {
@@ -358,7 +346,7 @@ proptest! {
             let message = Message::decode(&mut Decoder::new(&answer.bytes)).unwrap();
             let given = answer.address.is_none_or(|given| (scene.cable.first..=scene.cable.last).contains(&given));
             prop_assert!(given && !message.opts().contains(OptionCode::Router));
-            let firmware = matches!(packet.client, Client::Pxe | Client::Http);
+            let firmware = packet.client != Client::System;
             prop_assert!(!has_boot_file(&message) || firmware && !installed);
             let menu = message.opts().contains(OptionCode::VendorExtensions);
             prop_assert!(!menu || firmware && !has_boot_file(&message));

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for anything that is expected.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The same for a virtual machine's firmware without hardware virtualisation.
+pub const LONG: Duration = Duration::from_secs(60);
 pub const SERVER: &str = "10.77.0.1";
 
 /// The namespaces of one test. The name carries the process id, by which a later run knows those that a
@@ -111,6 +113,119 @@ impl Cable {
     }
 }
 
+/// A house: the router with its switch at the client's end of the cable, and one more machine on the switch.
+pub struct House {
+    pub cable: Cable,
+    machine: String,
+}
+
+/// The server's address in the house.
+pub const HOME: &str = "192.168.1.2";
+
+impl House {
+    pub fn new(test: &str) -> Self {
+        let cable = Cable::new(test);
+        let machine = format!("cnb-{}-{test}-m", std::process::id());
+        let (switch, server) = (cable.client.clone(), cable.server.clone());
+        run("ip", &["netns", "add", &machine]);
+        let ip = |namespace: &str, words: &str| {
+            let mut all = vec!["-n", namespace];
+            all.extend(words.split(' '));
+            run("ip", &all);
+        };
+        ip(&switch, "link add br0 type bridge forward_delay 0");
+        ip(&switch, &format!("link add port1 type veth peer name eth0 netns {machine}"));
+        for link in ["br0", "port1"] {
+            ip(&switch, &format!("link set {link} up"));
+        }
+        for port in ["eth0", "port1"] {
+            ip(&switch, &format!("link set {port} master br0"));
+        }
+        ip(&switch, "addr add 192.168.1.1/24 dev br0");
+        ip(&machine, "link set lo up");
+        ip(&machine, "link set eth0 up");
+        ip(&server, &format!("addr add {HOME}/24 dev eth0"));
+        Self { cable, machine }
+    }
+
+    /// The router's DHCP server; it answers once `DHCP` was said.
+    pub fn router(&self) -> Daemon {
+        let router = Daemon::start(&self.cable.client, &dnsmasq("br0"));
+        router.until("DHCP").unwrap();
+        router
+    }
+
+    /// The same on the server's own machine.
+    pub fn router_beside_us(&self) -> Daemon {
+        let router = Daemon::start(&self.cable.server, &dnsmasq("eth0"));
+        router.until("DHCP").unwrap();
+        router
+    }
+
+    /// The server under test, and it runs.
+    pub fn netbootd(&self, folder: &std::path::Path, more: &[&str]) -> Daemon {
+        let server = self.start_netbootd(folder, more);
+        server.until("running").unwrap();
+        server
+    }
+
+    pub fn start_netbootd(&self, folder: &std::path::Path, more: &[&str]) -> Daemon {
+        let program = netbootd();
+        let mut words =
+            vec![program.to_str().unwrap(), "eth0", HOME, folder.to_str().unwrap(), "--home", "true"];
+        words.extend(more);
+        self.cable.server(&words)
+    }
+
+    /// The same with an address that the interface need not have.
+    pub fn start_netbootd_at(&self, address: &str, folder: &std::path::Path) -> Daemon {
+        let (program, folder) = (netbootd(), folder.to_str().unwrap());
+        self.cable.server(&[program.to_str().unwrap(), "eth0", address, folder, "--home", "true"])
+    }
+
+    /// Takes the server's address away.
+    pub fn forget_address(&self) {
+        run("ip", &["-n", &self.cable.server, "addr", "flush", "dev", "eth0"]);
+    }
+
+    /// Runs a program on the machine until it ends, and it has to succeed.
+    pub fn machine_ok(&self, words: &[&str]) -> String {
+        let mut all = vec!["netns", "exec", self.machine.as_str(), "timeout", "60"];
+        all.extend(words);
+        let output = Command::new("ip").args(all).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Asks once as UEFI firmware with this card would, and does not follow the answer.
+    pub fn discover_as(&self, mac: &str, arch: u16) {
+        run("ip", &["-n", &self.machine, "link", "set", "eth0", "address", mac]);
+        let class = format!("PXEClient:Arch:{arch:05}:UNDI:003001");
+        let arch = format!("0x5d:{arch:04x}");
+        let udhcpc =
+            ["busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "1", "-T", "1", "-s", "/bin/true"];
+        let mut words = vec!["netns", "exec", &self.machine];
+        words.extend(udhcpc.iter().chain(&["-V", &class, "-x", &arch]));
+        // It may take our answer, which has no address, for a lease and complain.
+        Command::new("ip").args(words).stdin(Stdio::null()).output().unwrap();
+        run("ip", &["-n", &self.machine, "link", "set", "eth0", "down"]);
+    }
+
+    /// Plugs a virtual machine's card, `tap0`, into the switch and starts a program beside it.
+    pub fn virtual_machine(&self, words: &[String]) -> Daemon {
+        let switch = self.cable.client.as_str();
+        run("ip", &["-n", switch, "tuntap", "add", "tap0", "mode", "tap"]);
+        run("ip", &["-n", switch, "link", "set", "tap0", "master", "br0", "up"]);
+        Daemon::start(switch, words)
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.machine]).status();
+    }
+}
+
 impl Drop for Cable {
     fn drop(&mut self) {
         for namespace in [&self.server, &self.client] {
@@ -149,7 +264,12 @@ impl Daemon {
 
     /// Waits for a line that contains `text`, and gives it back; `None` if the program ends before.
     pub fn until(&self, text: &str) -> Option<String> {
-        let end = Instant::now() + PATIENCE;
+        self.within(PATIENCE, text)
+    }
+
+    /// The same within another time.
+    pub fn within(&self, patience: Duration, text: &str) -> Option<String> {
+        let end = Instant::now() + patience;
         let mut seen = Vec::new();
         loop {
             match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
