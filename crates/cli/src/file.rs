@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use crate::out;
 use crate::passphrase::PassphraseArguments;
 use anyhow::{Context as _, bail};
-use cairn_vault::file::{ClusterFile, MOST_CHARACTERS, Passphrase, Sealed, disk};
+use cairn_vault::file::{ClusterFile, Passphrase, Sealed, disk};
 use clap::{Args, Subcommand};
 
 /// What can be done with a cluster file.
@@ -127,12 +127,10 @@ impl Opened {
 
 /// One line about a file.
 pub(crate) fn describe(path: &Path, sealed: &Sealed, out: &mut impl Write) -> std::io::Result<()> {
-    let (cluster, generation, characters) = (sealed.cluster(), sealed.generation(), sealed.characters());
+    let (cluster, generation, room) = (sealed.cluster(), sealed.generation(), sealed.room());
     let path = path.display();
-    writeln!(
-        out,
-        "{path}: the cluster file of '{cluster}', generation {generation}, {characters} of at most {MOST_CHARACTERS} characters"
-    )
+    writeln!(out, "{path}: the cluster file of '{cluster}', generation {generation}, {room}")?;
+    room.advice().map_or(Ok(()), |advice| writeln!(out, "{advice}"))
 }
 
 /// A passphrase that nobody has seen yet. Shown before a file has it: a terminal that was closed meanwhile must

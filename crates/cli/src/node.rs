@@ -115,7 +115,11 @@ pub fn run(command: NodeCommand) -> Result<()> {
             let id = find(&client, &machine)?.id;
             let node = node.map(String::from);
             let approved = approve(&client, &id, &ApproveRequest { code, node, role, disk, wipe })?;
-            say!("{} is installed on {}; `cairn status` shows how far it is", approved.node, approved.disk)
+            say!("{} is installed on {}; `cairn status` shows how far it is", approved.node, approved.disk)?;
+            if !approved.cluster_file.is_empty() {
+                say!("Then {}", approved.cluster_file)?;
+            }
+            Ok(())
         }
         NodeCommand::Prepare(arguments) => media::prepare(arguments),
         NodeCommand::Media { connection, json } => media::media(&connection.open()?, json),

@@ -12,6 +12,7 @@ use crate::{consent, private, say};
 use anyhow::{Result, bail};
 use cairn_manager::api::{OpenRequest, OpenState, Status};
 use cairn_model::secret::Secret;
+use cairn_vault::file::{MOST_BYTES, Sealed};
 use keep::Kept;
 use machine::Step;
 use std::collections::BTreeSet;
@@ -21,8 +22,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const AGAIN: Duration = Duration::from_secs(1);
-/// More than any cluster file.
-const LONGEST: u64 = 64 * 1024;
 
 /// Arguments of `cairn setup`.
 #[derive(Debug, clap::Args)]
@@ -166,7 +165,7 @@ fn what_next(client: &Client, connection: &Connection) -> Result<()> {
         let path = PathBuf::from(format!("{}-{}.cairn", status.cluster.name, status.cluster.generation));
         if !path.exists() {
             private::create(&path, |file| {
-                std::io::copy(&mut client.read("cluster-file")?.take(LONGEST), file)?;
+                std::io::copy(&mut client.read("cluster-file")?.take(u64::try_from(MOST_BYTES)?), file)?;
                 Ok(())
             })?;
         }
@@ -175,6 +174,10 @@ fn what_next(client: &Client, connection: &Connection) -> Result<()> {
             path.display()
         )?;
         say!("  in the place of the entry's notes, then delete the file. The passphrase stays.")?;
+        let advice = Sealed::parse(&std::fs::read_to_string(&path)?)?.room().advice();
+        if let Some(advice) = advice {
+            say!("  {advice}")?;
+        }
     }
     say!("  Put the disk first in the boot order of machines that started from the network.")?;
     say!("  The page: {}   How it is: cairn status   Kubernetes: cairn kubeconfig", connection.url())?;

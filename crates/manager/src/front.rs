@@ -137,7 +137,7 @@ impl Front {
             passphrase: entry.password().clone(),
             file: entry.notes().to_owned(),
             characters: entry.characters(),
-            left: entry.characters_left(),
+            left: entry.room().left(),
         };
         Ok((core, response))
     }

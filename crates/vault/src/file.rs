@@ -1,5 +1,5 @@
-//! The cluster file: the whole configuration and its one secret, sealed with a passphrase, in a text small
-//! enough for a password manager's note.
+//! The cluster file: the whole configuration and its one secret, sealed with a passphrase, in a text that for
+//! fifteen nodes is small enough for a password manager's note.
 //!
 //! [`ClusterFile`] is the open one, [`Sealed`] the text, [`Passphrase`] goes between the two, [`Entry`] is
 //! how a password manager keeps both, and [`disk`] keeps the text in a file.
@@ -11,6 +11,7 @@ mod envelope;
 mod header;
 pub mod lineage;
 mod passphrase;
+mod room;
 mod sealed;
 mod strength;
 
@@ -28,15 +29,12 @@ pub use self::envelope::FORMAT;
 #[cfg(fuzzing)]
 pub use self::envelope::resign;
 pub use self::passphrase::{Passphrase, PassphraseError};
+pub use self::room::{MOST_CHARACTERS, NOTE_CHARACTERS, Room};
 pub use self::sealed::{MOST_BYTES, OpenError, SealError, Sealed};
 pub use self::strength::{Strength, Verdict};
 use crate::derive::public;
 use crate::keyring::Keyring;
 use crate::seed::{RandomError, RootSeed};
-
-/// Bitwarden cuts a note at 10,000 characters after its own encryption, which is about 7,400 before; with some
-/// left for what the owner writes beside it.
-pub const MOST_CHARACTERS: usize = 7_000;
 
 /// An open cluster file. Has no `Debug`: it holds the seed.
 pub struct ClusterFile {
@@ -169,7 +167,7 @@ impl ClusterFile {
     ///
     /// # Errors
     ///
-    /// When it would be too long for a password manager's note, or can't be encoded.
+    /// When it would be longer than [`MOST_CHARACTERS`], or can't be encoded.
     pub fn seal(&self, passphrase: &Passphrase) -> Result<Sealed, SealError> {
         Sealed::seal(&self.cluster, &self.plain()?, passphrase)
     }

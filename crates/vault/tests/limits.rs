@@ -60,14 +60,14 @@ fn nothing_costs_much_before_the_passphrase_is_checked_and_checking_it_stays_bel
     let (_, reading) = allocated(|| Sealed::parse(whole.as_str()).map(drop).unwrap());
     assert!(reading < 1 << 20, "a whole file takes {reading} bytes to read");
 
-    let one_more = "x".repeat((64 << 10) + 1);
+    let one_more = "x".repeat((128 << 10) + 1);
     for (what, text, expected) in [
         ("one byte too many", one_more.clone(), OpenError::TooLong),
         ("100 MB", "# Cairn\n".repeat(12_500_000), OpenError::TooLong),
-        ("nothing but line ends", "\n".repeat(64 << 10), OpenError::NotACairnFile),
+        ("nothing but line ends", "\n".repeat(128 << 10), OpenError::NotACairnFile),
         (
             "nothing but checksums",
-            "# checksum: 1-2\n".repeat(4 << 10),
+            "# checksum: 1-2\n".repeat(8 << 10),
             OpenError::Truncated { missing: None },
         ),
         ("work of 2^30", signed(&age_file("30", 0)), OpenError::ForeignWork { factor: 30 }),

@@ -4,7 +4,6 @@ use std::io::Write;
 
 use super::{FileArguments, describe};
 use cairn_model::cluster::Role;
-use cairn_vault::file::MOST_CHARACTERS;
 use clap::Args;
 
 /// Arguments of `cairn file open`.
@@ -22,13 +21,14 @@ pub(super) fn run(arguments: &OpenArguments, out: &mut impl Write) -> anyhow::Re
     let opened = file.open()?;
     let cluster = opened.file.cluster();
     if *json {
-        let characters = opened.sealed.characters();
+        let room = opened.sealed.room();
         let about = serde_json::json!({
             "cluster": cluster.name,
             "generation": cluster.generation,
             "hash": opened.file.hash(),
-            "characters": characters,
-            "characters_left": MOST_CHARACTERS.saturating_sub(characters),
+            "characters": opened.sealed.characters(),
+            "characters_left": room.left(),
+            "fits_a_note": room.fits_a_note(),
         });
         writeln!(out, "{about:#}")?;
         return Ok(());

@@ -58,7 +58,7 @@ impl Kept {
         let entry = Entry::new(sealed.clone(), &passphrase);
         say!("\nMake one entry in your password manager, '{}'.", entry.title())?;
         show_once(&path, &passphrase, &mut out::Out)?;
-        say!("Its notes ({} characters, {} left):\n", entry.characters(), entry.characters_left())?;
+        say!("Its notes ({}):\n", entry.room())?;
         say!("{}", entry.notes())?;
         say!("\nStore both, then paste the passphrase back, from the password manager and not from here.")?;
         while typed("The passphrase, which is not shown: ")?.expose() != entry.password().expose() {

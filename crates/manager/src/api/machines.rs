@@ -147,7 +147,15 @@ pub async fn give(core: &Core, id: &str, request: &ApproveRequest) -> Result<App
         machine.wake.notify_one();
     });
     tracing::info!(node = %name, disk, "the owner approved a machine");
-    Ok(ApproveResponse { node: name.to_string(), disk })
+    Ok(ApproveResponse { node: name.to_string(), disk, cluster_file: cluster_file(core).await })
+}
+
+/// The approval stands, whether its room can be told or not.
+async fn cluster_file(core: &Core) -> String {
+    let Ok((entry, _)) = core.book.entry().await else { return String::new() };
+    let room = entry.room().with_another_node();
+    let advice = room.advice().map(|advice| format!(". {advice}")).unwrap_or_default();
+    format!("the cluster file will have some {room}{advice}")
 }
 
 pub async fn approve(

@@ -12,11 +12,13 @@ use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
+use cairn_vault::file::MOST_BYTES;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// No request of ours comes near this.
-pub const MOST_BODY: usize = 64 * 1024;
+/// A pasted cluster file of the largest kind, as a form writes it: line ends and a few signs of base64 take three
+/// or six bytes each.
+pub const MOST_BODY: usize = 2 * MOST_BYTES;
 
 #[derive(Clone)]
 pub struct Shared {

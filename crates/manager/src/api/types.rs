@@ -222,6 +222,10 @@ pub struct ApproveRequest {
 pub struct ApproveResponse {
     pub node: String,
     pub disk: String,
+    /// How large the cluster file will be with it, and what the owner has to do otherwise when that is too much
+    /// for a note. An older manager does not tell.
+    #[serde(default)]
+    pub cluster_file: String,
 }
 
 /// The data of a server-sent event `job` of `GET /api/v1/events`; its id is the number to resume after.

@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use cairn_model::secret::Secret;
-use cairn_vault::file::{Entry, Passphrase, Strength};
+use cairn_vault::file::{Entry, ImportError, Passphrase, Strength};
 use cairn_workflow::log::chain;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -64,7 +64,7 @@ pub async fn import(_: Session, State(shared): State<Shared>, Path(program): Pat
                 ));
             }
         };
-        Ok((text.map_err(|error| Problem::internal(&error))?, name))
+        Ok((text.map_err(|error| refuse(&error))?, name))
     };
     match made.await {
         Ok((text, name)) => {
@@ -77,6 +77,13 @@ pub async fn import(_: Session, State(shared): State<Shared>, Path(program): Pat
             (headers, text.expose().to_owned()).into_response()
         }
         Err(problem) => shell::problem(problem.code(), &[problem.detail], "/keep"),
+    }
+}
+
+fn refuse(error: &ImportError) -> Problem {
+    match error {
+        ImportError::TooLong(_) => Problem::new(StatusCode::CONFLICT, "too-long", error.to_string()),
+        ImportError::Encode | ImportError::ControlCharacter => Problem::internal(error),
     }
 }
 
@@ -104,13 +111,14 @@ pub fn content(entry: &Entry, first: bool, error: Option<&str>) -> Markup {
             } @else {
                 p.quiet { "Its password is the passphrase that you have stored. It is not shown again." }
             }
-            p.label { "Note " span.quiet { "· " (entry.characters()) " characters, " (entry.characters_left()) " left" } }
+            p.label { "Note " span.quiet { "· " (entry.room()) } }
+            @if let Some(advice) = entry.room().advice() { p { (advice) } }
             pre.note-text #note tabindex="0" { (entry.notes()) }
             p.row {
                 (copy_button("note", "Copy the note"))
                 a.button.plain href="/cluster-file" download="cluster.cairn" { "Download it" }
             }
-            @if first { (imports()) }
+            @if first { (imports(entry)) }
         }
         section.card aria-labelledby="back" {
             h2 #back { "Paste it back once" }
@@ -131,13 +139,15 @@ fn strength(entry: &Entry) -> Markup {
     html! { @if let Ok(words) = words { p.quiet { (words) } } }
 }
 
-fn imports() -> Markup {
+fn imports(entry: &Entry) -> Markup {
     html! {
         details.more {
             summary { "Import it instead" }
             p.quiet { "An import file holds both in the clear: delete it once it is imported." }
             div.row {
-                form method="post" action="/keep/import/bitwarden" { button.plain type="submit" { "For Bitwarden" } }
+                @if entry.room().fits_a_note() {
+                    form method="post" action="/keep/import/bitwarden" { button.plain type="submit" { "For Bitwarden" } }
+                }
                 form method="post" action="/keep/import/keepassxc" { button.plain type="submit" { "For KeePassXC" } }
             }
         }

@@ -3,7 +3,7 @@
 //!
 //! In `crates/vault`, with the bounds that the file promises (one second, 300 MB), after
 //! `mkdir -p fuzz/corpus/sealed`:
-//! `cargo +nightly fuzz run sealed fuzz/corpus/sealed fuzz/seeds/sealed -- -max_len=70000 -timeout=1 -rss_limit_mb=300`
+//! `cargo +nightly fuzz run sealed fuzz/corpus/sealed fuzz/seeds/sealed -- -max_len=140000 -timeout=1 -rss_limit_mb=300`
 
 #![no_main]
 

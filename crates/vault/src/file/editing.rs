@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use super::{ClusterFile, NextError, SealError};
 
 /// Far more than any configuration, which has to fit into the sealed file.
-const MOST_BYTES: usize = 64 * 1024;
+const MOST_BYTES: usize = 256 * 1024;
 
 /// Why an edited text makes no new generation; nothing was changed.
 #[derive(Debug, thiserror::Error)]

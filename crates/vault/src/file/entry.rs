@@ -14,7 +14,7 @@ use serde::Serialize;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{MOST_CHARACTERS, Passphrase, Sealed};
+use super::{NOTE_CHARACTERS, Passphrase, Room, Sealed};
 
 /// One entry. Has no `Debug`: it holds all that opens the cluster.
 #[derive(Clone)]
@@ -39,6 +39,11 @@ pub enum PasteError {
 /// Why there is no import file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
+    /// Bitwarden would refuse it or cut it.
+    #[error(
+        "the cluster file has {0} characters, and a note of Bitwarden keeps {NOTE_CHARACTERS} of them, so there is no import file for it; keep the file as an attachment, or take the import file for KeePass"
+    )]
+    TooLong(usize),
     /// JSON has no room for it, which can't happen with text.
     #[error("the import file could not be written; this is a fault of Cairn")]
     Encode,
@@ -75,9 +80,9 @@ impl Entry {
         self.sealed.characters()
     }
 
-    /// How many more characters the notes could have: of [`MOST_CHARACTERS`].
-    pub fn characters_left(&self) -> usize {
-        MOST_CHARACTERS.saturating_sub(self.characters())
+    /// Whether a note keeps all of it.
+    pub fn room(&self) -> Room {
+        self.sealed.room()
     }
 
     /// Whether the password manager kept what it was given. White space around lines does not count. Costs
@@ -100,8 +105,11 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// It can't be encoded.
+    /// It does not fit into a note of Bitwarden, or can't be encoded.
     pub fn bitwarden(&self) -> Result<Secret, ImportError> {
+        if !self.room().fits_a_note() {
+            return Err(ImportError::TooLong(self.characters()));
+        }
         let login = Login { uris: [], username: None, password: self.password.expose() };
         let name = self.title();
         let item = Item {
@@ -118,7 +126,7 @@ impl Entry {
         };
         let export = Export { encrypted: false, folders: [], items: [item] };
         // never moved while it grows, so that nothing of it stays behind in freed memory
-        let mut json = Zeroizing::new(Vec::with_capacity(self.room()));
+        let mut json = Zeroizing::new(Vec::with_capacity(self.most_bytes()));
         serde_json::to_writer(&mut *json, &export).map_err(|_| ImportError::Encode)?;
         String::from_utf8(std::mem::take(&mut *json)).map(Secret::new).map_err(|_| ImportError::Encode)
     }
@@ -132,7 +140,7 @@ impl Entry {
         if self.password.expose().chars().any(|c| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')) {
             return Err(ImportError::ControlCharacter);
         }
-        let mut xml = String::with_capacity(self.room());
+        let mut xml = String::with_capacity(self.most_bytes());
         xml.push_str("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<KeePassFile>\n<Meta><Generator>Cairn</Generator></Meta>\n<Root><Group><UUID>");
         xml.push_str(&uuid());
         xml.push_str("</UUID><Name>Cairn</Name><Entry><UUID>");
@@ -154,7 +162,7 @@ impl Entry {
 
     /// Bytes that an import file surely does not exceed: each byte of notes and password takes at most six,
     /// as `\u001f` in JSON; and the rest.
-    fn room(&self) -> usize {
+    fn most_bytes(&self) -> usize {
         self.notes()
             .len()
             .saturating_add(self.password.expose().len())

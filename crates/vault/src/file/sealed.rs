@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 
 use super::envelope::{self, Envelope};
 use super::header::{self, MOST_WORK, WORK_FACTOR};
-use super::{MOST_CHARACTERS, Passphrase};
+use super::{MOST_CHARACTERS, Passphrase, Room};
 
-/// The largest text that is looked at, in bytes: a file of 7,000 characters with much white space around its
+/// The largest text that is looked at, in bytes: a file of [`MOST_CHARACTERS`] with some white space around its
 /// lines. A server need not take more.
-pub const MOST_BYTES: usize = 64 * 1024;
+pub const MOST_BYTES: usize = 128 * 1024;
 
 /// A text that is undamaged as far as can be told without its passphrase.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,9 +30,9 @@ pub enum SealError {
     /// age failed.
     #[error("the cluster file could not be encrypted")]
     Encrypt(#[from] EncryptError),
-    /// Password managers would cut it.
+    /// Nobody would read it.
     #[error(
-        "the cluster file would have {0} characters, and password managers keep no more than {MOST_CHARACTERS}; remove nodes that are no more"
+        "the cluster file would have {0} characters, and Cairn reads no more than {MOST_CHARACTERS}; remove nodes that are no more"
     )]
     TooLong(usize),
     /// What was sealed did not read back.
@@ -139,6 +139,11 @@ impl Sealed {
     /// The generation, as the plain lines say.
     pub fn generation(&self) -> u64 {
         self.envelope.generation
+    }
+
+    /// Where it can be kept.
+    pub fn room(&self) -> Room {
+        Room::of(self.characters())
     }
 
     pub(super) fn seal(cluster: &Cluster, plain: &str, passphrase: &Passphrase) -> Result<Self, SealError> {

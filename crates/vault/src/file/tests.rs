@@ -19,14 +19,26 @@ fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-/// A file as full as the design wants it to be able to get: every node with everything known of it, long
-/// names, a long history.
+/// A file as full as a note is wanted to be able to hold: every node with everything known of it, long names, a
+/// long history.
 fn full() -> ClusterFile {
+    enrolled([(Role::Etcd, 3), (Role::Compute, 10), (Role::Backup, 2)], "in-the-cellar")
+}
+
+/// Every number that a /24 has for nodes, with the longest names.
+pub(super) fn largest() -> &'static str {
+    static SEALED: OnceLock<String> = OnceLock::new();
+    let place = "in-the-cellar-of-the-old-house-behind-the-large-oak";
+    let roles = [(Role::Etcd, 3), (Role::Compute, 240), (Role::Backup, 2)];
+    SEALED.get_or_init(|| enrolled(roles, place).seal(&passphrase()).unwrap().as_str().to_owned())
+}
+
+fn enrolled(roles: [(Role, u8); 3], place: &str) -> ClusterFile {
     let seed = RootSeed::from_bytes(Zeroizing::new([0xa7; 32]));
     let mut cluster = Cluster::new(name("grandmothers-house"), Network::choose(&[77; 32]), 0, 0, 0).unwrap();
-    for (role, count) in [(Role::Etcd, 3), (Role::Compute, 10), (Role::Backup, 2)] {
+    for (role, count) in roles {
         for index in 0..count {
-            let place = name(&format!("{role}-in-the-cellar-{index}"));
+            let place = name(&format!("{role}-{place}-{index}"));
             cluster = cluster.with_node(role, Some(place)).unwrap();
         }
     }
@@ -36,7 +48,9 @@ fn full() -> ClusterFile {
         }
     }
     for (index, node) in (0u8..).zip(cluster.nodes.clone()) {
-        let key = |which: u8| Fingerprint::from_bytes([index.wrapping_mul(16) ^ which; 32]);
+        let key = |which: u8| {
+            Fingerprint::from_bytes(std::array::from_fn(|at| if at == 0 { which } else { index }))
+        };
         cluster = cluster.with_enrolled(&node.name, key(1)).unwrap();
         cluster = cluster.with_node_key(&node.name, key(2)).unwrap();
         cluster = cluster.with_volume(&node.name, Uuid::from_u128(u128::MAX - u128::from(index))).unwrap();
@@ -170,8 +184,34 @@ fn a_refused_change_leaves_the_generation_as_it_was() {
 }
 
 #[test]
-fn a_file_too_long_for_a_password_manager_is_not_sealed() {
-    let file = ClusterFile::new(name("home"), 3, 200, 2).unwrap();
+fn every_node_that_a_network_has_a_number_for_fits_into_what_is_read() {
+    let length = largest().chars().count();
+    println!("the largest cluster file has {length} characters");
+    let sealed = Sealed::parse(&largest().replace('\n', "\r\n")).unwrap();
+    let opened = ClusterFile::open(&sealed, &passphrase()).unwrap();
+    assert_eq!(opened.cluster().nodes.len(), 245);
+    assert!(opened.cluster().clone().with_node(Role::Compute, None).is_err(), "there are more numbers");
+    assert!(!sealed.room().fits_a_note());
+    assert!(opened.with_text(&opened.text().unwrap()).is_ok());
+}
+
+#[test]
+fn what_an_enrolled_node_adds_is_foreseen() {
+    let places = ClusterFile::new(name("home"), 3, 10, 2).unwrap();
+    let enrolled = places.next(|cluster| {
+        let first = cluster.nodes[0].name.clone();
+        let cluster = cluster.with_enrolled(&first, Fingerprint::from_bytes([1; 32]))?;
+        let cluster = cluster.with_node_key(&first, Fingerprint::from_bytes([2; 32]))?;
+        cluster.with_volume(&first, Uuid::from_u128(u128::MAX))
+    });
+    let [before, after] = [places, enrolled.unwrap()].map(|file| file.seal(&passphrase()).unwrap());
+    assert!(before.room().with_another_node().left() <= after.room().left());
+}
+
+#[test]
+fn a_file_longer_than_what_is_read_is_not_sealed() {
+    let mut file = full();
+    file.cluster.parent = Some("x".repeat(MOST_CHARACTERS));
     assert!(matches!(file.seal(&passphrase()), Err(SealError::TooLong(_))));
 }
 

@@ -102,7 +102,7 @@ document.addEventListener("click", async ({ target }) => {
 // A picked or dropped file is read here into the field beside it; it is text and small, so nothing is uploaded.
 async function readInto(field, file) {
   if (file === undefined) return;
-  field.value = file.size > 65536 ? "" : await file.text();
+  field.value = file.size > 131072 ? "" : await file.text();
   field.dispatchEvent(new Event("input", { bubbles: true }));
 }
 document.addEventListener("change", (event) => {

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::tests::{passphrase, sealed};
+use super::super::tests::{largest, passphrase, sealed};
 use super::*;
 
 fn entry_with(passphrase: &Passphrase) -> Entry {
@@ -41,8 +41,15 @@ fn the_notes_stay_below_what_bitwarden_keeps() {
     // its encryption (type 2) gives base64 of the padded text, of 16 bytes and of 32
     let encrypted = 2 + (entry.notes().len() / 16 + 1) * 16 * 4 / 3 + 2 * 4 + 24 + 44 + 2;
     assert!(encrypted <= 10_000, "{encrypted}");
-    assert_eq!(entry.characters() + entry.characters_left(), MOST_CHARACTERS);
+    assert_eq!(entry.characters() + entry.room().left(), NOTE_CHARACTERS);
     assert_eq!(entry.characters(), entry.notes().chars().count());
+}
+
+#[test]
+fn an_import_file_for_bitwarden_that_would_be_cut_is_refused_and_keepass_takes_it() {
+    let entry = Entry::new(Sealed::parse(largest()).unwrap(), &passphrase());
+    assert_eq!(entry.bitwarden().err(), Some(ImportError::TooLong(largest().chars().count())));
+    assert_eq!(value(entry.keepass().unwrap().expose(), "Notes"), largest());
 }
 
 #[test]
