@@ -65,7 +65,7 @@ fn form(free: &[Choice<'_>], disks: &[DiskStatus]) -> Markup {
             div.ways {
                 section aria-labelledby="download" {
                     h3 #download { "Download it" }
-                    p.quiet { "Some 200 MB, compressed. Programs that write cards take it as it is." }
+                    p.quiet { "Some 280 MB, compressed. Programs that write cards take it as it is." }
                     button type="submit" { "Prepare and download" }
                 }
                 section aria-labelledby="write" {

@@ -49,7 +49,7 @@ impl std::fmt::Display for MediumKind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MediumFormat {
-    /// As programs that write cards take it: some 200 MB instead of 2.2 GB.
+    /// As programs that write cards take it: some 280 MB instead of 2.2 GB.
     #[default]
     Gzip,
     Raw,
