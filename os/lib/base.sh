@@ -95,17 +95,22 @@ base_modules() {
 
 # Firmware is in when a driver that is in asks for it by name.
 base_firmware() {
-    local dir=$1 version from=$1/unpacked/usr/lib/firmware to=$1/root/usr/lib/firmware name
+    local dir=$1 version from=$1/unpacked/usr/lib/firmware to=$1/root/usr/lib/firmware name file
     version=$(cat "$dir/boot/kernel-version")
     mkdir -p "$to"
-    find "$dir/root/usr/lib/modules/$version/kernel" -name '*.ko.zst' -print0 |
-        xargs -0 -n 50 zstd -q -dc | tr '\0' '\n' | LC_ALL=C grep -a '^firmware=' |
-        cut -d= -f2- | LC_ALL=C sort -u >"$dir/firmware.txt"
-    while read -r name; do
-        # shellcheck disable=SC2086 # some drivers name a pattern
-        for name in $(cd "$from" && ls -d $name 2>/dev/null); do
-            mkdir -p "$to/$(dirname "$name")"
-            zstd -q -19 -f -o "$to/$name.zst" "$(readlink -f "$from/$name")"
-        done
+    # Debian's own, which is signed by a key in its kernel; the package's script would make these links
+    ln -s regulatory.db-debian "$from/regulatory.db"
+    ln -s regulatory.db.p7s-debian "$from/regulatory.db.p7s"
+    {
+        find "$dir/root/usr/lib/modules/$version/kernel" -name '*.ko.zst' -print0 |
+            xargs -0 -n 50 zstd -q -dc | tr '\0' '\n' | LC_ALL=C grep -a '^firmware=' | cut -d= -f2-
+        awk '$1 == "firmware" { print $2 }' "$os/modules"
+    } | LC_ALL=C sort -u >"$dir/firmware.txt"
+    while IFS= read -r name; do
+        # some drivers name a pattern, and some files have spaces in their names
+        while IFS= read -r file; do
+            mkdir -p "$to/$(dirname "$file")"
+            zstd -q -19 -f -o "$to/$file.zst" "$(readlink -f "$from/$file")"
+        done < <(cd "$from" && compgen -G "$name")
     done <"$dir/firmware.txt"
 }

@@ -19,7 +19,9 @@ base_trim() {
         "$tree"/etc/{apt,dpkg,cron.d,cron.daily,init.d,rc?.d,logrotate.d,skel,update-motd.d,kernel,ca-certificates} \
         "$tree"/etc/{passwd-,group-,shadow-,gshadow-,subuid,subgid,.pwd.lock,motd,fstab,modules} \
         "$tree"/etc/{hostname,resolv.conf,vconsole.conf,default,ssh,xdg,X11,terminfo} \
-        "$tree"/etc/iscsi/initiatorname.iscsi "$tree"/etc/nvme/{hostid,hostnqn}
+        "$tree"/etc/iscsi/initiatorname.iscsi "$tree"/etc/nvme/{hostid,hostnqn} \
+        "$tree"/etc/{wpa_supplicant,network,dbus-1} "$tree"/usr/sbin/wpa_cli "$tree"/usr/bin/wpa_passphrase \
+        "$tree"/usr/lib/systemd/system/wpa_supplicant*
     find "$tree/etc/systemd/system" -mindepth 1 -delete
     trim_systemd "$tree"
     find "$tree/usr/lib/tmpfiles.d" -type f ! -name systemd.conf ! -name systemd-tmp.conf ! -name tmp.conf \

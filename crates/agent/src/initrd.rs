@@ -19,7 +19,7 @@ pub mod machine;
 pub mod start;
 pub mod stick;
 
-use crate::{command, console, network};
+use crate::{command, console, network, wifi};
 use anyhow::{Context, Result};
 use cairn_wire::announce::{Announcement, Announcer};
 use cairn_wire::tls::{Callers, Identity};
@@ -58,6 +58,13 @@ async fn live() -> Result<()> {
             (Identity::from_pem(&identity.certificate, identity.key.expose())?, callers)
         }
     };
+    if let Some(disk) = &disk {
+        let address = match &start {
+            Start::Locked { identity } => Some((identity.address, identity.prefix_length)),
+            Start::Fresh { .. } | Start::Joining { .. } => None,
+        };
+        wifi::begin(disk, address);
+    }
     let fingerprint = identity.fingerprint()?;
     let key = start.boot_key()?;
     let machine = Arc::new(Machine::new(start, disk, fingerprint));
@@ -87,7 +94,10 @@ async fn live() -> Result<()> {
     };
     match end {
         // The unit ends well, and systemd goes on to the root.
-        End::SwitchRoot => Ok(()),
+        End::SwitchRoot => {
+            wifi::drivers::give_back();
+            Ok(())
+        }
         End::Restart => systemctl("reboot").await,
         End::PowerOff => systemctl("poweroff").await,
     }

@@ -28,6 +28,7 @@ pub mod running;
 pub mod state;
 pub mod vitals;
 pub mod volume;
+pub mod wifi;
 
 /// Until the answer that ended this life has reached the manager: systemd stops the agent within moments.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(2);

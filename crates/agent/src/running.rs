@@ -7,7 +7,7 @@ pub mod shelf;
 
 use crate::console::say;
 use crate::state::NodeState;
-use crate::{boot::BootDisk, network};
+use crate::{boot::BootDisk, network, wifi};
 use anyhow::{Context, Result};
 use cairn_vault::PrivateKey;
 use cairn_wire::announce::{Announcement, Announcer};
@@ -36,6 +36,7 @@ async fn live() -> Result<()> {
     let state = NodeState::on_volume(Path::new("/var"));
     let config = state.config().context("this node does not know what it is; reinstall it")?;
     network::add_cluster_address(config.address, config.prefix_length)?;
+    wifi::go_on((config.address, config.prefix_length));
 
     let key = state.text("node.key")?;
     let identity = Identity::from_pem(&state.text("node.crt")?, &key)?;

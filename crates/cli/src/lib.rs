@@ -28,6 +28,7 @@ pub mod progress;
 pub mod reference;
 pub mod setup;
 pub mod status;
+pub mod wifi;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -135,19 +135,32 @@ pub fn typed(prompt: &str, instead: &str) -> Result<Zeroizing<String>> {
     typed.with_context(|| format!("the passphrase could not be asked for here; {instead}"))
 }
 
+/// A secret of one line from a file or an open file descriptor, as it stands there but for the end of the line.
+///
+/// # Errors
+/// When it can't be read, or is more than one line.
+pub fn line(file: Option<&Path>, descriptor: Option<u32>) -> Result<Option<Zeroizing<String>>> {
+    source(file, descriptor).map(|(path, what)| text(&path, &what)).transpose()
+}
+
 fn given(file: Option<&Path>, descriptor: Option<u32>) -> Result<Option<Passphrase>> {
+    let Some((path, what)) = source(file, descriptor) else { return Ok(None) };
+    let text = text(&path, &what)?;
+    Passphrase::new(&text).map(Some).with_context(|| format!("{what} holds no passphrase"))
+}
+
+fn source(file: Option<&Path>, descriptor: Option<u32>) -> Option<(PathBuf, String)> {
     match (file, descriptor) {
-        (Some(path), _) => read(path, &format!("the passphrase file {}", path.display())).map(Some),
+        (Some(path), _) => Some((path.to_owned(), format!("the passphrase file {}", path.display()))),
         // opened anew by its number: taking an inherited one over is unsafe
         (None, Some(number)) => {
-            let path = PathBuf::from(format!("/dev/fd/{number}"));
-            read(&path, &format!("the file descriptor {number}")).map(Some)
+            Some((PathBuf::from(format!("/dev/fd/{number}")), format!("the file descriptor {number}")))
         }
-        (None, None) => Ok(None),
+        (None, None) => None,
     }
 }
 
-fn read(path: &Path, what: &str) -> Result<Passphrase> {
+fn text(path: &Path, what: &str) -> Result<Zeroizing<String>> {
     // never moved while it grows, so that nothing of it stays behind
     let mut text = Zeroizing::new(String::with_capacity(2 * MOST_BYTES));
     let most = u64::try_from(MOST_BYTES).unwrap_or(u64::MAX).saturating_add(1);
@@ -160,5 +173,7 @@ fn read(path: &Path, what: &str) -> Result<Passphrase> {
     if text.trim().lines().count() > 1 {
         bail!("{what} has more than one line; a passphrase is one");
     }
-    Passphrase::new(&text).with_context(|| format!("{what} holds no passphrase"))
+    let length = text.trim_end_matches(['\r', '\n']).len();
+    text.truncate(length);
+    Ok(text)
 }

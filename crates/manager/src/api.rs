@@ -30,7 +30,7 @@ pub use cairn_netboot::Stage;
 pub(crate) use cluster::{remove, shut_down, start};
 pub(crate) use kubeconfig::kubeconfig;
 pub(crate) use machines::give;
-pub(crate) use media::medium;
+pub(crate) use media::image;
 pub use media::{IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID};
 pub(crate) use nodes::{cluster_file, power_off, restart, tell};
 pub use problem::Problem;

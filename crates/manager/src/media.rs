@@ -22,6 +22,7 @@ use axum::http::StatusCode;
 use cairn_layout::install::{Root, Source, medium_bytes};
 use cairn_layout::{Arch, InstallError, Layout, Payload, SectorSize, Seed, SyncedFile, install};
 use cairn_model::cluster::Name;
+use cairn_model::wifi::{FILE as WIFI_FILE, Wifi};
 use cairn_vault::IssueError;
 use cairn_vault::join::Onto;
 use std::fs::File;
@@ -92,13 +93,15 @@ pub struct Wish {
     pub kind: MediumKind,
     /// Seconds for which the join key is good.
     pub valid: Option<u64>,
+    /// What a machine without a cable needs.
+    pub wifi: Option<Wifi>,
 }
 
 impl Wish {
     /// # Errors
     /// When the node can't have a medium, or not for so long.
     pub fn check(&self, core: &Core) -> Result<(), MediaError> {
-        let Self { node: name, kind: _, valid } = self;
+        let Self { node: name, kind: _, valid, wifi: _ } = self;
         let file = core.book.file();
         let node = file.cluster().node(name).ok_or_else(|| MediaError::NoSuchNode(name.clone()))?;
         if node.enrolled.is_some() {
@@ -133,14 +136,18 @@ pub struct Prepared {
 
 pub async fn prepare(core: &Core, wish: Wish) -> Result<Prepared, MediaError> {
     wish.check(core)?;
-    let Wish { node: name, kind, valid } = wish;
+    let Wish { node: name, kind, valid, wifi } = wish;
     let (key_id, expires) = (Uuid::new_v4(), unix_now().saturating_add(valid.unwrap_or(VALID)));
     let file = core.book.file();
     let material = file.keyring().join_material(&name, key_id, expires, onto(kind))?;
-    let join = Zeroizing::new(serde_json::to_vec(&material)?);
+    let own = Own {
+        join: Zeroizing::new(serde_json::to_vec(&material)?),
+        wifi: wifi.as_ref().map(serde_json::to_vec).transpose()?.map(Zeroizing::new),
+        onto: onto(kind),
+    };
     let (folder, work) = (core.image_dir.clone(), core.book.work().path().to_owned());
     let (file, length, sha256) = tokio::task::spawn_blocking(move || {
-        let (file, length) = write(&folder, &work, &join, onto(kind))?;
+        let (file, length) = write(&folder, &work, &own)?;
         let sha256 = sparse::sha256(&file, length).map_err(|error| MediaError::Temporary(work, error))?;
         Ok::<_, MediaError>((file, length, sha256))
     })
@@ -160,8 +167,16 @@ fn onto(kind: MediumKind) -> Onto {
     }
 }
 
+/// What makes a medium this one and no other.
+struct Own {
+    join: Zeroizing<Vec<u8>>,
+    wifi: Option<Zeroizing<Vec<u8>>>,
+    onto: Onto,
+}
+
 /// Some 450 MB into a sparse file without a name: nothing is left of it, whatever happens.
-fn write(folder: &Path, work: &Path, join: &[u8], onto: Onto) -> Result<(File, u64), MediaError> {
+fn write(folder: &Path, work: &Path, own: &Own) -> Result<(File, u64), MediaError> {
+    let Own { join, wifi, onto } = own;
     let manifest = Manifest::load(folder)?;
     let open = |name: &'static str| -> Result<(File, u64), MediaError> {
         let path = folder.join(name);
@@ -182,8 +197,11 @@ fn write(folder: &Path, work: &Path, join: &[u8], onto: Onto) -> Result<(File, u
     getrandom::fill(&mut seed).map_err(MediaError::Random)?;
     // an installer stick says what is on it, so that its machine can check what it copies
     let source = serde_json::to_vec(&manifest.source("installer stick:")?)?;
-    let mut files = vec![("cairn/join.json", join)];
-    if onto == Onto::InnerDisk {
+    let mut files = vec![("cairn/join.json", join.as_slice())];
+    if let Some(wifi) = wifi {
+        files.push((WIFI_FILE, wifi));
+    }
+    if *onto == Onto::InnerDisk {
         files.push(("cairn/image.json", &source));
     }
     let payload = Payload {

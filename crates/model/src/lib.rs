@@ -16,3 +16,4 @@ pub mod phase;
 pub mod secret;
 pub mod text;
 pub mod vitals;
+pub mod wifi;

@@ -91,7 +91,13 @@ pub fn install(
     let partition = log.blocking_step("partition", || make_partition(&disk, boot_loader.is_none()))?;
     log.blocking_step("encrypt", || encrypt(&partition, order))?;
     log.blocking_step("file-system", || fill_volume(order, keys))?;
-    log.blocking_step("identity", || write_identity(&disk, order, keys, boot_loader.as_deref()))?;
+    log.blocking_step("identity", || {
+        // a medium keeps its own
+        if let (Some(_), Some(stick)) = (&boot_loader, medium) {
+            carry_wifi(stick, &disk)?;
+        }
+        write_identity(&disk, order, keys, boot_loader.as_deref())
+    })?;
     if let (Target::InnerDisk { .. }, Some(stick)) = (&order.target, medium)
         && let Err(error) = stick::retire(stick)
     {
@@ -189,6 +195,14 @@ fn fill_volume(order: &EnrolOrder, keys: &Keys) -> Result<(), InstallError> {
     let written = NodeState::on_volume(Path::new(MOUNT_POINT)).write_enrolment(order, keys);
     unmount(MOUNT_POINT, UnmountFlags::empty()).map_err(mount_error)?;
     Ok(written?)
+}
+
+/// The node needs it on its own disk from the next start on.
+fn carry_wifi(stick: &BootDisk, disk: &BootDisk) -> Result<(), InstallError> {
+    if let Some(wifi) = crate::wifi::carried(stick)? {
+        disk.write(cairn_model::wifi::FILE, &wifi)?;
+    }
+    Ok(())
 }
 
 fn write_identity(

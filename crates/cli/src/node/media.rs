@@ -3,6 +3,7 @@
 use crate::client::{Client, Connection};
 use crate::progress::Transfer;
 use crate::status::gigabytes;
+use crate::wifi::WifiArguments;
 use crate::{medium, say};
 use anyhow::{Context, Result, bail};
 use cairn_manager::api::{
@@ -30,6 +31,8 @@ pub struct PrepareArguments {
     /// What it will be
     #[arg(long, value_enum, default_value_t = Kind::Usb)]
     kind: Kind,
+    #[command(flatten)]
+    wifi: WifiArguments,
     /// How long its join key is good, in hours
     #[arg(long, value_name = "HOURS", default_value_t = 168)]
     valid: u64,
@@ -60,14 +63,15 @@ impl From<Kind> for MediumKind {
 /// # Errors
 /// What the manager says, or where it failed.
 pub fn prepare(arguments: PrepareArguments) -> Result<()> {
-    let PrepareArguments { node, output, disk, kind, valid, connection } = arguments;
+    let PrepareArguments { node, output, disk, kind, wifi, valid, connection } = arguments;
     let seconds = valid.checked_mul(3600).context("so many hours are longer than time itself")?;
+    let wifi = wifi.get()?;
     let (client, valid_seconds, kind) = (connection.open()?, Some(seconds), MediumKind::from(kind));
     if let Some(disk) = disk {
-        return write(&client, &node, &WriteMediumRequest { disk, valid_seconds, kind });
+        return write(&client, &node, &WriteMediumRequest { disk, valid_seconds, kind, wifi });
     }
     let output = output.context("name a file with --output, or a disk with --disk")?;
-    let request = MediumRequest { valid_seconds, kind, ..MediumRequest::default() };
+    let request = MediumRequest { valid_seconds, kind, wifi, ..MediumRequest::default() };
     save(&client, &node, &request, &output)
 }
 

@@ -33,15 +33,20 @@ pub async fn medium(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let MediumRequest { valid_seconds, kind, format } = if body.is_empty() {
+    let request = if body.is_empty() {
         MediumRequest::default()
     } else {
         serde_json::from_slice(&body).map_err(|error| {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-request", error.to_string())
         })?
     };
-    let name = parse(&name)?;
-    let wish = Wish { node: name.clone(), kind, valid: valid_seconds };
+    image(&shared, &name, request).await
+}
+
+pub(crate) async fn image(shared: &Shared, name: &str, request: MediumRequest) -> Result<Response, Problem> {
+    let MediumRequest { valid_seconds, kind, format, wifi } = request;
+    let name = parse(name)?;
+    let wish = Wish { node: name.clone(), kind, valid: valid_seconds, wifi };
     let medium = media::prepare(&shared.core, wish).await?;
     let (content_type, ending) = match format {
         MediumFormat::Gzip => ("application/gzip", "img.gz"),
@@ -71,10 +76,10 @@ pub async fn write(
     Path(name): Path<String>,
     body: Result<Json<WriteMediumRequest>, JsonRejection>,
 ) -> Result<(StatusCode, Json<JobStatus>), Problem> {
-    let Json(WriteMediumRequest { disk, valid_seconds, kind }) = body
+    let Json(WriteMediumRequest { disk, valid_seconds, kind, wifi }) = body
         .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-request", error.body_text()))?;
     let name = parse(&name)?;
-    let wish = Wish { node: name.clone(), kind, valid: valid_seconds };
+    let wish = Wish { node: name.clone(), kind, valid: valid_seconds, wifi };
     job::start(&shared.core, wish, disk).await?;
     Ok((StatusCode::ACCEPTED, Json(view(&shared, &name)?)))
 }

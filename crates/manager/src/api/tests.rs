@@ -318,6 +318,54 @@ async fn a_medium_carries_a_join_key_that_the_journal_knows() {
     assert_ne!(raw.headers()[MEDIUM_ID], id, "each medium has a key of its own");
 }
 
+#[tokio::test]
+async fn a_medium_for_a_machine_without_a_cable_carries_its_wifi_and_no_other_does() {
+    use cairn_layout::{Esp, SectorSize};
+    use cairn_model::wifi::{FILE, Wifi};
+    let site = Site::new();
+    crate::image::tests::fake(&site.folder.path().join("image"));
+    for (body, carries) in [
+        ("", false),
+        (r#"{"wifi":{"country":"de","ssid":"home","key":"open sesame","hidden":true}}"#, true),
+        (r#"{"kind":"installer","wifi":{"country":"de","ssid":"home","key":"open sesame"}}"#, true),
+    ] {
+        let request = post("/api/v1/nodes/etcd-1/medium").header(header::AUTHORIZATION, site.bearer());
+        let packed = to_bytes(site.send(request, body).await.into_body(), 64 << 20).await.unwrap();
+        let mut file = unpacked(&packed);
+        let mut esp = Esp::open(&mut file, SectorSize::B512).unwrap();
+        let wifi = esp.read(FILE).unwrap().map(|bytes| serde_json::from_slice::<Wifi>(&bytes).unwrap());
+        assert_eq!(wifi.is_some(), carries, "{body}");
+        assert!(wifi.is_none_or(|wifi| wifi.key.expose() == "open sesame" && wifi.country.as_str() == "DE"));
+    }
+}
+
+#[tokio::test]
+async fn a_wifi_that_can_not_be_is_refused_without_repeating_its_key() {
+    let site = Site::new();
+    crate::image::tests::fake(&site.folder.path().join("image"));
+    let api = post("/api/v1/nodes/etcd-1/medium").header(header::AUTHORIZATION, site.bearer());
+    let answer = site.send(api, r#"{"wifi":{"country":"DE","ssid":"home","key":"sesame"}}"#).await;
+    assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let words = text(answer).await;
+    assert!(words.contains("8 to 63 characters") && !words.contains("sesame"), "{words}");
+    for (path, form) in [
+        ("/media/download", "node=etcd-1&kind=usb&wifi_country=DE&wifi_ssid=home&wifi_key=sesame"),
+        (
+            "/media/write",
+            "node=etcd-1&kind=usb&disk=x&erase=true&wifi_country=UK&wifi_ssid=home&wifi_key=sesame+seeds",
+        ),
+        ("/media/write", "node=etcd-1&kind=usb&disk=x&erase=true&wifi_key=sesame+seeds"),
+    ] {
+        let page = post(path)
+            .header(header::AUTHORIZATION, site.bearer())
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let answer = site.send(page, form).await;
+        assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "{form}");
+        let words = text(answer).await;
+        assert!(words.contains("Nothing was prepared") && !words.contains("sesame"), "{words}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn artifacts_are_listed_and_fetched_as_a_job_that_can_be_followed() {
     let site = Site::new();

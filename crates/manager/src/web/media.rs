@@ -61,10 +61,11 @@ fn form(free: &[Choice<'_>], disks: &[DiskStatus]) -> Markup {
                     }
                 }
             }
+            (wifi())
             div.ways {
                 section aria-labelledby="download" {
                     h3 #download { "Download it" }
-                    p.quiet { "Some 200 MB, compressed. Programs that write cards take it as it is." }
+                    p.quiet { "Some 280 MB, compressed. Programs that write cards take it as it is." }
                     button type="submit" { "Prepare and download" }
                 }
                 section aria-labelledby="write" {
@@ -77,6 +78,22 @@ fn form(free: &[Choice<'_>], disks: &[DiskStatus]) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Folded: most machines have a cable.
+fn wifi() -> Markup {
+    html! {
+        details.story #medium-wifi {
+            summary { "This machine has no cable: Wi-Fi" }
+            p.quiet { "It lies on the medium unencrypted, for the machine needs it before it is unlocked: whoever has the card has the key of your Wi-Fi." }
+            div.pair {
+                (ui::text("wifi-ssid", "wifi_ssid", "Name of the network", 32))
+                (ui::text("wifi-country", "wifi_country", "Country, in two letters", 2))
+                (ui::secret("wifi-key", "wifi_key", "Key (WPA2 or WPA3)"))
+            }
+            (ui::tick("wifi-hidden", "wifi_hidden", "true", &html! { "The network hides its name" }))
         }
     }
 }

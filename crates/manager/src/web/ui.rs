@@ -14,7 +14,7 @@ mod steps;
 pub use blink::blink;
 pub use confirm::{confirm, confirm_tile};
 pub use copy::copy_button;
-pub use field::{Choice, password, pasted, select, tick};
+pub use field::{Choice, password, pasted, secret, select, text, tick};
 pub use icon::{Icon, icon};
 pub use id::part;
 pub use log::log;

@@ -1,6 +1,7 @@
 //! Prepared media, and the disks that they can be written to.
 
 use cairn_model::cluster::Name;
+use cairn_model::wifi::Wifi;
 use serde::{Deserialize, Serialize};
 
 /// `POST /api/v1/nodes/{name}/medium`; answered with the disk image. The headers `cairn-medium` (its
@@ -16,6 +17,9 @@ pub struct MediumRequest {
     pub kind: MediumKind,
     #[serde(default)]
     pub format: MediumFormat,
+    /// For a machine without a cable. It lies on the medium in the clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wifi: Option<Wifi>,
 }
 
 /// What the owner holds in the hand.
@@ -45,7 +49,7 @@ impl std::fmt::Display for MediumKind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MediumFormat {
-    /// As programs that write cards take it: some 200 MB instead of 2.2 GB.
+    /// As programs that write cards take it: some 280 MB instead of 2.2 GB.
     #[default]
     Gzip,
     Raw,
@@ -75,6 +79,9 @@ pub struct WriteMediumRequest {
     pub valid_seconds: Option<u64>,
     #[serde(default)]
     pub kind: MediumKind,
+    /// As for an image that is downloaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wifi: Option<Wifi>,
 }
 
 /// `GET /api/v1/media`: a medium that was prepared, the one that is good for the longest first.

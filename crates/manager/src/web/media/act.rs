@@ -7,10 +7,12 @@ use crate::media::{self, Wish, job};
 use crate::web::actions::shown;
 use crate::web::shell;
 use axum::Form;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use cairn_model::cluster::Name;
+use cairn_model::secret::Secret;
+use cairn_model::wifi::{Wifi, WifiError};
 use serde::Deserialize;
 use tokio::task::JoinError;
 
@@ -22,6 +24,29 @@ pub struct Wanted {
     disk: String,
     #[serde(default)]
     erase: Option<String>,
+    #[serde(default)]
+    wifi_country: String,
+    #[serde(default)]
+    wifi_ssid: String,
+    #[serde(default)]
+    wifi_key: Option<Secret>,
+    #[serde(default)]
+    wifi_hidden: Option<String>,
+}
+
+impl Wanted {
+    fn wifi(&mut self) -> Result<Option<Wifi>, WifiError> {
+        let key = self.wifi_key.take().unwrap_or_else(|| Secret::new(String::new()));
+        Wifi::filled_in(&self.wifi_country, &self.wifi_ssid, key, self.wifi_hidden.is_some())
+    }
+}
+
+fn ask(words: &str) -> Response {
+    shell::problem(StatusCode::UNPROCESSABLE_ENTITY, &[words.to_owned()], "/media")
+}
+
+fn ask_wifi(error: &WifiError) -> Response {
+    ask(&format!("Nothing was prepared: {error}."))
 }
 
 /// What the page shows beside the status.
@@ -34,15 +59,21 @@ pub async fn look(core: &Core, status: &Status) -> Result<MediaView, JoinError> 
     Ok(MediaView { disks, media: prepared, jobs: jobs.collect() })
 }
 
-pub async fn download(session: Session, state: State<Shared>, Form(wanted): Form<Wanted>) -> Response {
-    let request = MediumRequest { kind: wanted.kind, format: MediumFormat::Gzip, valid_seconds: None };
-    let body = serde_json::to_vec(&request).unwrap_or_default().into();
-    shown(api::medium(session, state, Path(wanted.node), body).await, "/media")
+pub async fn download(_: Session, State(shared): State<Shared>, Form(mut wanted): Form<Wanted>) -> Response {
+    let wifi = match wanted.wifi() {
+        Ok(wifi) => wifi,
+        Err(error) => return ask_wifi(&error),
+    };
+    let request = MediumRequest { kind: wanted.kind, format: MediumFormat::Gzip, valid_seconds: None, wifi };
+    shown(api::image(&shared, &wanted.node, request).await, "/media")
 }
 
-pub async fn write(_: Session, State(shared): State<Shared>, Form(wanted): Form<Wanted>) -> Response {
-    let Wanted { node, kind, disk, erase } = wanted;
-    let ask = |words: &str| shell::problem(StatusCode::UNPROCESSABLE_ENTITY, &[words.to_owned()], "/media");
+pub async fn write(_: Session, State(shared): State<Shared>, Form(mut wanted): Form<Wanted>) -> Response {
+    let wifi = match wanted.wifi() {
+        Ok(wifi) => wifi,
+        Err(error) => return ask_wifi(&error),
+    };
+    let Wanted { node, kind, disk, erase, .. } = wanted;
     if disk.is_empty() {
         return ask("No disk was chosen. Choose the card or stick that the medium is written to.");
     }
@@ -50,7 +81,7 @@ pub async fn write(_: Session, State(shared): State<Shared>, Form(wanted): Form<
         return ask("Nothing was written: tick that everything on the chosen disk is lost, if it may be.");
     }
     let Ok(node) = node.parse::<Name>() else { return ask("No node was chosen. Choose whose medium it is.") };
-    let wish = Wish { node, kind, valid: None };
+    let wish = Wish { node, kind, valid: None, wifi };
     let started = job::start(&shared.core, wish, disk).await.map_err(Problem::from);
     shown(started.map(|()| Redirect::to("/media").into_response()), "/media")
 }

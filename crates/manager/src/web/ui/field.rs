@@ -39,6 +39,26 @@ pub fn password(id: &str, name: &str, label: &str, autocomplete: &str) -> Markup
     }
 }
 
+/// A word that may be left out, of at most so many characters.
+pub fn text(id: &str, name: &str, label: &str, longest: u8) -> Markup {
+    html! {
+        div.field {
+            label for=(id) { (label) }
+            input id=(id) type="text" name=(name) maxlength=(longest) autocomplete="off" spellcheck="false" autocapitalize="none";
+        }
+    }
+}
+
+/// A secret that may be left out, and that the browser is not to keep: it is no password of this page.
+pub fn secret(id: &str, name: &str, label: &str) -> Markup {
+    html! {
+        div.field {
+            label for=(id) { (label) }
+            input id=(id) type="password" name=(name) autocomplete="off";
+        }
+    }
+}
+
 /// Text of several lines that is pasted, not written.
 pub fn pasted(id: &str, name: &str, label: &str, rows: u8) -> Markup {
     html! {
