@@ -21,6 +21,7 @@ mod book;
 mod check;
 mod core;
 pub mod decide;
+pub mod description;
 mod dial;
 mod door;
 mod enrol;

@@ -260,6 +260,25 @@ async fn errors_are_problems_in_words() {
 }
 
 #[tokio::test]
+async fn a_body_is_a_json_object_that_says_so_and_not_too_long() {
+    let site = Site::new();
+    let long = format!(r#"{{"interface":"{}"}}"#, "a".repeat(crate::api::MOST_BODY));
+    let cases = [
+        ("application/json", r#"["nosuch0"]"#, "cairn:bad-request"),
+        ("application/json", "null", "cairn:bad-request"),
+        ("application/json", &long, "cairn:too-long"),
+        ("application/json; charset=utf-8", r#" {"interface":"nosuch0"}"#, "cairn:no-such-interface"),
+        ("text/plain", r#"{"interface":"nosuch0"}"#, "cairn:not-json"),
+    ];
+    for (kind, body, expected) in cases {
+        let request = post("/api/v1/network/scan").header(header::AUTHORIZATION, site.bearer());
+        let answer = site.send(request.header(header::CONTENT_TYPE, kind), body).await;
+        let problem: Problem = serde_json::from_str(&text(answer).await).unwrap();
+        assert_eq!(problem.kind, expected, "{kind} {body:.40}");
+    }
+}
+
+#[tokio::test]
 async fn the_cluster_file_is_given_sealed() {
     let site = Site::new();
     let answer =
@@ -290,7 +309,8 @@ async fn a_medium_carries_a_join_key_that_the_journal_knows() {
     let site = Site::new();
     crate::image::tests::fake(&site.folder.path().join("image"));
     let request = |body: &'static str| {
-        site.send(post("/api/v1/nodes/etcd-1/medium").header(header::AUTHORIZATION, site.bearer()), body)
+        let request = post("/api/v1/nodes/etcd-1/medium").header(header::AUTHORIZATION, site.bearer());
+        site.send(request.header(header::CONTENT_TYPE, "application/json"), body)
     };
     let answer = request("").await;
     assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/gzip");

@@ -239,6 +239,18 @@ pub struct EventMessage {
     pub event: Event,
 }
 
+/// How one of the server-sent events is read; for the description only.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "events are written by axum")]
+pub struct ServerSentEvent {
+    /// Which kind.
+    event: String,
+    /// What to send as `Last-Event-ID` to go on after it.
+    id: Option<String>,
+    /// JSON, or what the operation says.
+    data: String,
+}
+
 /// `GET /api/v1/nodes/{name}/units`: what can be asked of its log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeUnits {
@@ -307,6 +319,7 @@ pub struct PowerResponse {
 pub struct BlinkRequest {
     /// 1 to 60; 15 when left out.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 60)]
     pub seconds: Option<u32>,
 }
 

@@ -7,7 +7,7 @@ use crate::media::{self, Wish, job};
 use crate::web::actions::shown;
 use crate::web::shell;
 use axum::Form;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use cairn_model::cluster::Name;
@@ -36,8 +36,8 @@ pub async fn look(core: &Core, status: &Status) -> Result<MediaView, JoinError> 
 
 pub async fn download(session: Session, state: State<Shared>, Form(wanted): Form<Wanted>) -> Response {
     let request = MediumRequest { kind: wanted.kind, format: MediumFormat::Gzip, valid_seconds: None };
-    let body = serde_json::to_vec(&request).unwrap_or_default().into();
-    shown(api::medium(session, state, Path(wanted.node), body).await, "/media")
+    let (node, request) = (api::Part(wanted.node), api::AskedOrNot(request));
+    shown(api::medium(session, state, node, request).await, "/media")
 }
 
 pub async fn write(_: Session, State(shared): State<Shared>, Form(wanted): Form<Wanted>) -> Response {
