@@ -24,7 +24,7 @@ pub struct ManagerArguments {
     /// Where the manager keeps its sealed working copy, its journal and the session token
     #[arg(long, value_name = "DIR", default_value = WORK)]
     work: PathBuf,
-    /// Where the page is served; anything but loopback lets others try passphrases
+    /// Where on this machine's loopback the page is served
     #[arg(long, value_name = "ADDRESS", default_value_t = Listen::DEFAULT)]
     listen: SocketAddr,
     /// The node image

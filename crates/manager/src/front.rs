@@ -4,6 +4,7 @@ use crate::api::{self, NewRequest, NewResponse, OpenRequest, OpenState, Problem,
 use crate::core::Core;
 use crate::door::Door;
 use crate::options::ManagerError;
+use crate::site::Site;
 use crate::web;
 use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
@@ -16,34 +17,33 @@ use axum::{Json, Router};
 use cairn_model::cluster::Name;
 use cairn_vault::file::{OpenError, Passphrase, Sealed};
 use cairn_workflow::log::chain;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use tower::ServiceExt as _;
 
 #[derive(Clone)]
 pub struct Front {
     pub door: Arc<Door>,
-    pub bound: SocketAddr,
+    pub site: Site,
     /// Everything behind the door, made when it has opened.
     inside: Arc<OnceLock<Router>>,
 }
 
-pub fn router(door: Arc<Door>, bound: SocketAddr) -> Router {
-    let front = Front { door, bound, inside: Arc::default() };
+pub fn router(door: Arc<Door>, site: Site) -> Router {
+    let front = Front { door, site, inside: Arc::default() };
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/api/v1/open", get(state).post(open))
         .route("/api/v1/new", post(create))
         .merge(web::front_router())
         .route_layer(DefaultBodyLimit::max(api::MOST_BODY))
-        .route_layer(from_fn_with_state(bound, api::own_host_only))
+        .route_layer(from_fn_with_state(site, api::own_host_only))
         .fallback(inside)
         .with_state(front)
 }
 
 async fn inside(State(front): State<Front>, request: Request<Body>) -> Response {
     if let Some(core) = front.door.core() {
-        let router = front.inside.get_or_init(|| api::router(core, front.bound)).clone();
+        let router = front.inside.get_or_init(|| api::router(core, front.site)).clone();
         return router.oneshot(request).await.into_response();
     }
     if request.uri().path().starts_with("/api/") {
@@ -54,20 +54,15 @@ async fn inside(State(front): State<Front>, request: Request<Body>) -> Response 
 }
 
 impl Front {
-    /// Whether the page is open to others than the users of this machine.
-    pub fn is_on_network(&self) -> bool {
-        !self.bound.ip().is_loopback()
-    }
-
     /// Whether opening a pasted file takes the token: over a network anyone could be first, with a cluster of
     /// their own.
     pub fn asks_token_to_open(&self) -> Result<bool, ManagerError> {
-        Ok(self.is_on_network() && !self.door.has_cluster()?)
+        Ok(self.site.is_network() && !self.door.has_cluster()?)
     }
 
     /// Before there is a session, too, no other site's page acts for the owner.
-    fn admit_origin(headers: &HeaderMap) -> Result<(), Problem> {
-        if headers.contains_key(header::ORIGIN) && !is_own_origin(headers, &Method::POST) {
+    fn admit_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        if headers.contains_key(header::ORIGIN) && !is_own_origin(headers, &Method::POST, self.site) {
             let words = "another site's page sent this request; open the manager's own page";
             return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", words));
         }
@@ -101,7 +96,7 @@ impl Front {
         token: Option<&str>,
         request: OpenRequest,
     ) -> Result<Arc<Core>, Problem> {
-        Self::admit_origin(headers)?;
+        self.admit_origin(headers)?;
         let OpenRequest { file, passphrase } = request;
         let text = file.filter(|text| !text.trim().is_empty());
         if text.is_some() && self.asks_token_to_open()? {
@@ -118,8 +113,8 @@ impl Front {
         token: Option<&str>,
         request: NewRequest,
     ) -> Result<(Arc<Core>, NewResponse), Problem> {
-        Self::admit_origin(headers)?;
-        if self.is_on_network() {
+        self.admit_origin(headers)?;
+        if self.site.is_network() {
             self.admit_token(headers, token)?;
         }
         let NewRequest { name, passphrase } = request;

@@ -52,6 +52,7 @@ mod seek;
 mod session;
 #[cfg(test)]
 mod simulation;
+mod site;
 mod status;
 mod suit;
 mod token;

@@ -45,7 +45,7 @@ impl Cable {
     }
 }
 
-/// Where the page and the API are served.
+/// Where the page and the API are served by plain HTTP: on loopback.
 pub enum Listen {
     Address(SocketAddr),
     /// A socket that was opened by whoever started the manager.
@@ -102,6 +102,10 @@ pub enum ManagerError {
     Identity(#[from] cairn_wire::tls::IdentityError),
     #[error("the socket that was handed over is no listening TCP socket")]
     Inherited(#[source] std::io::Error),
+    #[error(
+        "{0} is not of this machine's loopback, and the page is served in the clear on loopback only: give --lan to have it on the network by HTTPS"
+    )]
+    Plain(SocketAddr),
     #[error("can't listen on {0}; is another manager running? Choose another address with --listen")]
     Listen(SocketAddr, #[source] std::io::Error),
     #[error("the page could not be served any more")]

@@ -5,11 +5,11 @@ use crate::door::Door;
 use crate::front;
 use crate::network::{self, NetworkView};
 use crate::options::{Cable, Listen, ManagerError, Options};
+use crate::site::Site;
 use crate::workdir::WorkDir;
 use crate::{artifacts, etcd, seek};
 use cairn_vault::file::disk;
 use cairn_wire::announce::Listener;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -26,7 +26,7 @@ const SHOW: Duration = Duration::from_millis(500);
 pub async fn run(options: Options) -> Result<(), ManagerError> {
     let Options { cluster_file, passphrase, work_dir, listen, image_dir, cable, interfaces, image_url } =
         options;
-    let (listener, bound) = bind(listen).await?;
+    let (listener, site) = bind(listen).await?;
     let given = cluster_file.as_deref().map(disk::load).transpose()?;
     let network = NetworkView { image_url, interfaces: interfaces.clone(), ..NetworkView::default() };
     let door = Arc::new(Door::new(WorkDir::open(&work_dir)?, given, image_dir, network)?);
@@ -34,9 +34,9 @@ pub async fn run(options: Options) -> Result<(), ManagerError> {
         Some(passphrase) => drop(door.open(None, passphrase).await?),
         None => tracing::info!("no cluster file is open yet; the page asks for it"),
     }
-    tracing::info!(page = %format!("http://{bound}/"), "the manager runs");
+    tracing::info!(page = %format!("{}/", site.url()), "the manager runs");
     tokio::select! {
-        ended = axum::serve(listener, front::router(Arc::clone(&door), bound)) => ended.map_err(ManagerError::Serve),
+        ended = axum::serve(listener, front::router(Arc::clone(&door), site)) => ended.map_err(ManagerError::Serve),
         ended = work(&door, cable, interfaces) => ended,
     }
 }
@@ -52,7 +52,7 @@ async fn work(door: &Door, cable: Option<Cable>, interfaces: Vec<String>) -> Res
     }
 }
 
-async fn bind(listen: Listen) -> Result<(TcpListener, SocketAddr), ManagerError> {
+async fn bind(listen: Listen) -> Result<(TcpListener, Site), ManagerError> {
     let listener = match listen {
         Listen::Address(address) => {
             TcpListener::bind(address).await.map_err(|error| ManagerError::Listen(address, error))?
@@ -63,7 +63,7 @@ async fn bind(listen: Listen) -> Result<(TcpListener, SocketAddr), ManagerError>
         }
     };
     let bound = listener.local_addr().map_err(ManagerError::Inherited)?;
-    Ok((listener, bound))
+    Ok((listener, Site::plain(bound)?))
 }
 
 /// None of these ends by itself.

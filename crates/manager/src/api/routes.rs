@@ -5,6 +5,7 @@ use super::{
     serial,
 };
 use crate::core::Core;
+use crate::site::Site;
 use crate::web;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
@@ -12,7 +13,6 @@ use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// No request of ours comes near this.
@@ -21,9 +21,11 @@ pub const MOST_BODY: usize = 64 * 1024;
 #[derive(Clone)]
 pub struct Shared {
     pub core: Arc<Core>,
+    /// Where it was asked.
+    pub site: Site,
 }
 
-pub fn router(core: Arc<Core>, bound: SocketAddr) -> Router {
+pub fn router(core: Arc<Core>, site: Site) -> Router {
     Router::new()
         .route("/api/v1/status", get(status))
         .route("/api/v1/events", get(events::events))
@@ -54,8 +56,8 @@ pub fn router(core: Arc<Core>, bound: SocketAddr) -> Router {
         .route("/api/v1/start", post(cluster::start))
         .merge(web::router())
         .layer(DefaultBodyLimit::max(MOST_BODY))
-        .layer(from_fn_with_state(bound, auth::own_host_only))
-        .with_state(Shared { core })
+        .layer(from_fn_with_state(site, auth::own_host_only))
+        .with_state(Shared { core, site })
 }
 
 async fn status(_: Session, State(shared): State<Shared>) -> impl IntoResponse {

@@ -11,7 +11,6 @@ use axum::http::request::Builder;
 use axum::http::{Request, StatusCode, header};
 use axum::response::Response;
 use cairn_artifacts::{Store, Sum};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
@@ -33,8 +32,8 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         new_file_for(folder.path(), etcd, compute);
         let lab = Lab::start(folder.path(), "work");
-        let bound: SocketAddr = HOST.parse().unwrap();
-        Self { router: router(Arc::clone(&lab.core), bound), lab, folder }
+        let site = crate::site::Site::plain(HOST.parse().unwrap()).unwrap();
+        Self { router: router(Arc::clone(&lab.core), site), lab, folder }
     }
 
     pub(super) async fn send(&self, request: Builder, body: &str) -> Response {

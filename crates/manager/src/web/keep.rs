@@ -148,6 +148,7 @@ fn imports() -> Markup {
 mod tests {
     use super::*;
     use crate::simulation::{Lab, new_file};
+    use crate::site::Site;
     use std::sync::Arc;
 
     #[tokio::test]
@@ -156,7 +157,14 @@ mod tests {
         new_file(folder.path());
         let lab = Lab::start(folder.path(), "work");
         let ask = |program: &str| {
-            import(Session, State(Shared { core: Arc::clone(&lab.core) }), Path(program.to_owned()))
+            import(
+                Session,
+                State(Shared {
+                    core: Arc::clone(&lab.core),
+                    site: Site::Loopback(([127, 0, 0, 1], 4200).into()),
+                }),
+                Path(program.to_owned()),
+            )
         };
         // the owner who gave the file has it; one whose cluster is new does not
         lab.core.book.note(|journal| journal.stored = None).unwrap();
