@@ -9,6 +9,7 @@ mod blink;
 mod cluster;
 mod events;
 mod kubeconfig;
+mod lan;
 mod logs;
 mod machines;
 mod media;
@@ -19,6 +20,7 @@ mod routes;
 mod serial;
 mod types;
 
+pub use crate::lan::LanStatus;
 pub use crate::network::types::{
     DhcpServer, FetchStatus, FoundMachine, InterfaceStatus, Mode, NetworkReport, PortStatus, ScanReport,
     ScanRequest, StoryLine, WireMachine,
@@ -29,6 +31,8 @@ pub use cairn_host::serial::Adapter;
 pub use cairn_netboot::Stage;
 pub(crate) use cluster::{remove, shut_down, start};
 pub(crate) use kubeconfig::kubeconfig;
+pub use lan::LanSwitch;
+pub(crate) use lan::switch as switch_lan;
 pub(crate) use machines::give;
 pub(crate) use media::medium;
 pub use media::{IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID};

@@ -3,6 +3,7 @@
 use crate::api::{self, NewRequest, NewResponse, OpenRequest, OpenState, Problem, is_own_origin};
 use crate::core::Core;
 use crate::door::Door;
+use crate::lan::Lan;
 use crate::options::ManagerError;
 use crate::site::Site;
 use crate::web;
@@ -24,12 +25,13 @@ use tower::ServiceExt as _;
 pub struct Front {
     pub door: Arc<Door>,
     pub site: Site,
+    lan: Arc<Lan>,
     /// Everything behind the door, made when it has opened.
     inside: Arc<OnceLock<Router>>,
 }
 
-pub fn router(door: Arc<Door>, site: Site) -> Router {
-    let front = Front { door, site, inside: Arc::default() };
+pub fn router(door: Arc<Door>, site: Site, lan: Arc<Lan>) -> Router {
+    let front = Front { door, site, lan, inside: Arc::default() };
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/api/v1/open", get(state).post(open))
@@ -43,7 +45,8 @@ pub fn router(door: Arc<Door>, site: Site) -> Router {
 
 async fn inside(State(front): State<Front>, request: Request<Body>) -> Response {
     if let Some(core) = front.door.core() {
-        let router = front.inside.get_or_init(|| api::router(core, front.site)).clone();
+        let router =
+            front.inside.get_or_init(|| api::router(core, front.site, Arc::clone(&front.lan))).clone();
         return router.oneshot(request).await.into_response();
     }
     if request.uri().path().starts_with("/api/") {
@@ -104,7 +107,7 @@ impl Front {
         }
         let given = text.map(|text| Sealed::parse(&text)).transpose();
         let given = given.map_err(|error| ManagerError::Open("the cluster file".to_owned(), error))?;
-        Ok(self.door.open(given, parse_passphrase(passphrase.expose())?).await?)
+        Ok(self.door.open(given, parse_passphrase(passphrase.expose())?, self.site).await?)
     }
 
     pub async fn create(
@@ -126,7 +129,7 @@ impl Front {
             Some(own) => parse_passphrase(own.expose())?,
             None => Passphrase::generate().map_err(|error| Problem::internal(&error))?,
         };
-        let core = self.door.create(name, passphrase).await?;
+        let core = self.door.create(name, passphrase, self.site).await?;
         let (entry, _) = core.book.entry().await.map_err(|error| Problem::internal(&error))?;
         let response = NewResponse {
             passphrase: entry.password().clone(),

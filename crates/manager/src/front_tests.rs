@@ -27,7 +27,7 @@ impl Stand {
         let token = door.token.expose().to_owned();
         let bound = host.parse().unwrap();
         let site = Site::plain(bound).unwrap_or(Site::Network(bound));
-        Self { router: router(Arc::clone(&door), site), door, token, host, site }
+        Self { router: router(Arc::clone(&door), site, Lan::new(false, None, 0)), door, token, host, site }
     }
 
     async fn send(&self, request: Builder, body: impl Into<String>) -> (StatusCode, String) {
@@ -177,7 +177,7 @@ async fn who_asks_an_open_manager_to_open_makes_no_try() {
     let site = Stand::new(folder.path(), LOCAL);
     let body = serde_json::json!({ "name": "home", "passphrase": PASSPHRASE });
     assert_eq!(site.json("/api/v1/new", body).await.0, StatusCode::OK);
-    let _turn = site.door.patience.turn().await;
+    let _turn = site.door.patience.turn(site.site).await;
     let body = serde_json::json!({ "passphrase": PASSPHRASE });
     let answer = timeout(Duration::from_secs(60), site.json("/api/v1/open", body)).await;
     let (status, words) = answer.expect("it is answered without a try");
@@ -196,5 +196,5 @@ async fn a_cluster_is_made_to_the_end_though_the_browser_hung_up() {
     }
     let core = timeout(Duration::from_secs(60), site.door.opened()).await.expect("it opens");
     assert_eq!(core.book.file().cluster().name.as_str(), "home");
-    drop(site.door.patience.turn().await);
+    drop(site.door.patience.turn(site.site).await);
 }

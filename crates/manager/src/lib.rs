@@ -34,6 +34,7 @@ mod jobs;
 pub mod join;
 pub mod journal;
 pub mod keep;
+mod lan;
 pub mod lineage;
 mod media;
 mod network;
@@ -45,6 +46,7 @@ mod pace;
 mod path_tests;
 mod patience;
 mod power;
+mod qr;
 mod question;
 pub mod registry;
 mod run;
@@ -60,8 +62,10 @@ mod unlock;
 mod web;
 mod workdir;
 
+pub use lan::{Lan, LanStatus};
 pub use network::{RightsError, claim_rights};
 pub use options::{Cable, Listen, ManagerError, Options};
+pub use qr::for_terminal as qr_for_terminal;
 pub use run::run;
 #[cfg(feature = "preview")]
 pub use web::preview;

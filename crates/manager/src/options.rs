@@ -2,6 +2,7 @@
 
 use crate::book::BookError;
 use crate::journal::JournalError;
+use crate::lan::Lan;
 use crate::lineage::LineageError;
 use crate::workdir::WorkDirError;
 use cairn_model::cluster::Name;
@@ -9,6 +10,7 @@ use cairn_vault::file::disk::DiskError;
 use cairn_vault::file::{NewError, OpenError, Passphrase};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Everything that a manager needs to know.
 pub struct Options {
@@ -28,6 +30,8 @@ pub struct Options {
     /// Where machines fetch the image from when not from the cable's own server, such as
     /// `http://192.168.1.5:4280`.
     pub image_url: Option<String>,
+    /// The page on the network.
+    pub lan: Arc<Lan>,
 }
 
 /// A cable or switch of the machines' own.

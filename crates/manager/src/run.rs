@@ -24,19 +24,21 @@ const SHOW: Duration = Duration::from_millis(500);
 /// # Errors
 /// What is in the way of starting, in words; or the loss of the listening socket.
 pub async fn run(options: Options) -> Result<(), ManagerError> {
-    let Options { cluster_file, passphrase, work_dir, listen, image_dir, cable, interfaces, image_url } =
+    let Options { cluster_file, passphrase, work_dir, listen, image_dir, cable, interfaces, image_url, lan } =
         options;
     let (listener, site) = bind(listen).await?;
     let given = cluster_file.as_deref().map(disk::load).transpose()?;
     let network = NetworkView { image_url, interfaces: interfaces.clone(), ..NetworkView::default() };
     let door = Arc::new(Door::new(WorkDir::open(&work_dir)?, given, image_dir, network)?);
     match passphrase {
-        Some(passphrase) => drop(door.open(None, passphrase).await?),
+        Some(passphrase) => drop(door.open(None, passphrase, site).await?),
         None => tracing::info!("no cluster file is open yet; the page asks for it"),
     }
     tracing::info!(page = %format!("{}/", site.url()), "the manager runs");
+    let on_cable = cable.as_ref().map(|cable| cable.interface.clone());
     tokio::select! {
-        ended = axum::serve(listener, front::router(Arc::clone(&door), site)) => ended.map_err(ManagerError::Serve),
+        ended = axum::serve(listener, front::router(Arc::clone(&door), site, Arc::clone(&lan))) => ended.map_err(ManagerError::Serve),
+        () = Arc::clone(&lan).keep(Arc::clone(&door), on_cable) => Ok(()),
         ended = work(&door, cable, interfaces) => ended,
     }
 }

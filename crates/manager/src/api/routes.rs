@@ -1,10 +1,11 @@
 //! Which path does what.
 
 use super::{
-    Session, artifacts, auth, blink, cluster, events, kubeconfig, logs, machines, media, network, nodes,
+    Session, artifacts, auth, blink, cluster, events, kubeconfig, lan, logs, machines, media, network, nodes,
     serial,
 };
 use crate::core::Core;
+use crate::lan::Lan;
 use crate::site::Site;
 use crate::web;
 use axum::extract::{DefaultBodyLimit, State};
@@ -23,14 +24,16 @@ pub struct Shared {
     pub core: Arc<Core>,
     /// Where it was asked.
     pub site: Site,
+    pub lan: Arc<Lan>,
 }
 
-pub fn router(core: Arc<Core>, site: Site) -> Router {
+pub fn router(core: Arc<Core>, site: Site, lan: Arc<Lan>) -> Router {
     Router::new()
         .route("/api/v1/status", get(status))
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/network", get(network::network))
         .route("/api/v1/network/scan", post(network::scan))
+        .route("/api/v1/lan", get(lan::lan).post(lan::switch))
         .route("/api/v1/serial", get(serial::list))
         .route("/api/v1/serial/{name}/stream", get(serial::stream))
         .route("/api/v1/serial/{name}/input", post(serial::input))
@@ -57,7 +60,7 @@ pub fn router(core: Arc<Core>, site: Site) -> Router {
         .merge(web::router())
         .layer(DefaultBodyLimit::max(MOST_BODY))
         .layer(from_fn_with_state(site, auth::own_host_only))
-        .with_state(Shared { core, site })
+        .with_state(Shared { core, site, lan })
 }
 
 async fn status(_: Session, State(shared): State<Shared>) -> impl IntoResponse {

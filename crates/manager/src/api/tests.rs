@@ -4,6 +4,7 @@ use crate::api::{
     IMAGE_LENGTH, IMAGE_SHA256, JobStatus, MEDIUM_ID, MediumState, MediumStatus, NetworkReport, Problem,
     Status, router,
 };
+use crate::lan::Lan;
 use crate::simulation::{Lab, new_file_for};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -33,7 +34,7 @@ impl Site {
         new_file_for(folder.path(), etcd, compute);
         let lab = Lab::start(folder.path(), "work");
         let site = crate::site::Site::plain(HOST.parse().unwrap()).unwrap();
-        Self { router: router(Arc::clone(&lab.core), site), lab, folder }
+        Self { router: router(Arc::clone(&lab.core), site, Lan::new(false, None, 0)), lab, folder }
     }
 
     pub(super) async fn send(&self, request: Builder, body: &str) -> Response {
@@ -68,6 +69,7 @@ async fn without_the_token_nothing_is_read_or_changed() {
     let closed = [
         "/api/v1/status",
         "/api/v1/network",
+        "/api/v1/lan",
         "/api/v1/serial",
         "/api/v1/serial/x/stream",
         "/api/v1/events",
@@ -93,6 +95,9 @@ async fn without_the_token_nothing_is_read_or_changed() {
     }
     let changes = [
         "/api/v1/network/scan",
+        "/api/v1/lan",
+        "/phone/on",
+        "/phone/off",
         "/api/v1/serial/x/input",
         "/api/v1/machines/x/approve",
         "/api/v1/nodes/etcd-1/medium",
@@ -111,7 +116,7 @@ async fn without_the_token_nothing_is_read_or_changed() {
         assert_eq!(site.send(post(path), "").await.status(), StatusCode::UNAUTHORIZED, "{path}");
     }
     assert_eq!(site.send(get("/login"), "").await.status(), StatusCode::OK);
-    for path in ["/", "/discover", "/media", "/cluster", "/network", "/nodes/etcd-1"] {
+    for path in ["/", "/discover", "/media", "/cluster", "/network", "/phone", "/nodes/etcd-1"] {
         let answer = site.send(get(path), "").await;
         assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{path}");
         let part = site.send(get(path).header("hx-request", "true"), "").await;

@@ -59,7 +59,7 @@ pub async fn log_in(State(shared): State<Shared>, headers: HeaderMap, Form(login
         return page(&name(&shared), StatusCode::FORBIDDEN, Some("Another site's page sent this."));
     }
     let given = Passphrase::new(login.passphrase.expose());
-    let turn = core.patience.turn().await;
+    let turn = core.patience.turn(shared.site).await;
     if !given.is_ok_and(|given| core.book.is_passphrase(&given)) {
         turn.wrong();
         let words = "This is not the cluster's passphrase. It is the password of the entry whose note is the cluster file.";
