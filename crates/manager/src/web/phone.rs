@@ -45,7 +45,7 @@ pub fn content(lan: &LanStatus, from_afar: bool) -> Markup {
                 section aria-labelledby="off" {
                     h2 #off { "When you are done" }
                     form method="post" action="/phone/off" { button.plain type="submit" { "Take the page off the network" } }
-                    p.quiet { "It ends by itself with the manager, unless that was started with " code { "--lan" } "." }
+                    p.quiet { "It ends by itself with the manager, unless that was started with " code.word { "--lan" } "." }
                 }
             }
         } @else {
