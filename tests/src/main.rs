@@ -20,6 +20,7 @@ mod runner;
 mod scan;
 mod scenarios;
 mod soak;
+mod terminal;
 mod up;
 mod world;
 
