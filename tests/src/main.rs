@@ -11,6 +11,7 @@
 mod bench;
 mod browser;
 mod command;
+mod devices;
 mod disk;
 mod docker;
 mod evidence;
