@@ -1,6 +1,6 @@
 //! A Docker daemon in the lab's network, so that a container with `--net=host` is in that one and not in the host's.
 
-use crate::command::Answer;
+use crate::command::{self, Answer, Running};
 use crate::world::{World, path};
 use anyhow::{Context, Result, bail};
 use cairn_lab::{Lab, ProcessSpec};
@@ -56,6 +56,14 @@ impl<'a> Docker<'a> {
     /// `docker` with these arguments.
     pub fn run(&self, arguments: &[&str]) -> Result<Answer> {
         self.world.run(Command::new("docker").arg("--host").arg(self.socket()).args(arguments))
+    }
+
+    /// `docker` with these arguments, and a line typed, that goes on by itself.
+    pub fn begin(&self, line: &str, arguments: &[&str]) -> Result<Running> {
+        let typed = r#"exec docker --host "$0" "${@:2}" < <(printf '%s\n' "$1")"#;
+        let mut command = Command::new("bash");
+        command.args(["-c", typed, &self.socket(), line]).args(arguments);
+        command::start(&mut command, &self.world.scratch)
     }
 
     /// `docker` that has to succeed.

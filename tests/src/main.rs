@@ -11,6 +11,7 @@
 mod bench;
 mod browser;
 mod command;
+mod devices;
 mod disk;
 mod docker;
 mod evidence;
@@ -20,6 +21,7 @@ mod runner;
 mod scan;
 mod scenarios;
 mod soak;
+mod terminal;
 mod up;
 mod world;
 

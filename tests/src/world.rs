@@ -7,6 +7,7 @@ use cairn_lab::Lab;
 use cairn_manager::api::{NodeStatus, Status};
 use cairn_model::phase::Phase;
 use std::cell::{Cell, RefCell};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -75,12 +76,15 @@ impl World {
     }
 
     pub fn cairn_within(&self, limit: Duration, arguments: &[&str]) -> Result<Answer> {
-        let kept = self.state.join("manager");
         let mut command = Command::new(&self.cairn);
-        if let Ok(url) = std::fs::read_to_string(kept.join("url")) {
-            command.env("CAIRN_MANAGER", url.trim()).env("CAIRN_TOKEN_FILE", kept.join("work/token"));
-        }
-        command::run(command.args(arguments), &self.scratch, self.left(limit))
+        command::run(command.envs(self.manager()).args(arguments), &self.scratch, self.left(limit))
+    }
+
+    /// The environment in which `cairn` finds the lab's manager, once it was started.
+    pub fn manager(&self) -> Vec<(&'static str, OsString)> {
+        let kept = self.state.join("manager");
+        let Ok(url) = std::fs::read_to_string(kept.join("url")) else { return Vec::new() };
+        vec![("CAIRN_MANAGER", url.trim().into()), ("CAIRN_TOKEN_FILE", kept.join("work/token").into())]
     }
 
     pub fn lab_command(&self, arguments: &[&str]) -> Command {

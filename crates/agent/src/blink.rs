@@ -24,7 +24,7 @@ pub enum BlinkError {
     #[error("it blinks already")]
     Already,
     #[error(
-        "this machine has no light that can be made to blink: {0}, and there is no light of its own; look for its code on a screen"
+        "this machine has no light that can be made to blink: {0}, and there is no light of its own; its screen tells its code or its name"
     )]
     NoLight(String),
 }

@@ -20,6 +20,7 @@ pub struct Item {
 
 /// Something that an owner who has no network can carry over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Listed {
     pub name: String,
     pub version: String,

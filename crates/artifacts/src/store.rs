@@ -34,6 +34,7 @@ pub enum StoreError {
 
 /// How it stands with one pin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
     /// The whole file, with the right checksum.

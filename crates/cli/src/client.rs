@@ -25,11 +25,19 @@ const PROMPT: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, clap::Args)]
 pub struct Connection {
     /// The manager's address
-    #[arg(long, env = "CAIRN_MANAGER", default_value = DEFAULT_URL, global = true, value_name = "URL")]
+    #[arg(long, env = "CAIRN_MANAGER", default_value = DEFAULT_URL, global = true, value_name = "URL", value_parser = plain_url)]
     manager: String,
     /// The file with the manager's session token, in its working directory
     #[arg(long, env = "CAIRN_TOKEN_FILE", global = true, value_name = "FILE", default_value_os_t = Path::new(WORK).join("token"))]
     token_file: PathBuf,
+}
+
+/// HTTPS would need the owner's word for the certificate each time; whoever has a shell has SSH.
+fn plain_url(url: &str) -> Result<String, String> {
+    if url.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("https:")) {
+        return Err("the command line does not speak HTTPS, which is for browsers: run it on the manager's machine, or through an SSH tunnel (ssh -L 4200:127.0.0.1:4200 ...)".to_owned());
+    }
+    Ok(url.to_owned())
 }
 
 /// Server-sent events as they come.
@@ -248,6 +256,12 @@ fn checked(mut response: ureq::http::Response<ureq::Body>) -> Result<ureq::http:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_of_https_is_refused_with_the_way_that_there_is() {
+        assert!(plain_url("HTTPS://192.168.1.5:4243").unwrap_err().contains("SSH"));
+        assert!(plain_url(DEFAULT_URL).is_ok() && plain_url("").is_ok());
+    }
 
     #[test]
     fn what_is_typed_stays_one_part_of_the_address() {

@@ -74,6 +74,8 @@ enum Command {
     Completion(reference::CompletionArguments),
     /// Write man pages, one for each command
     Man(reference::ManArguments),
+    /// Print the description of the manager's API (OpenAPI 3.1)
+    Openapi,
 }
 
 /// Runs a command and gives the exit code; see [`exit`]. What was typed wrong is clap's to say.
@@ -93,6 +95,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Lab(arguments) => lab::run(arguments),
         Command::Completion(arguments) => reference::completion(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Man(arguments) => reference::man(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Openapi => reference::openapi().map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         if out::is_unread(&error) {

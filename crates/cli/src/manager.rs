@@ -1,13 +1,16 @@
 //! `cairn manager`: from arguments to the manager's options.
 
 use crate::exit;
+use crate::out;
 use crate::passphrase::PassphraseArguments;
 use anyhow::{Context, Result};
-use cairn_manager::{Listen, Netboot, Options, Wish};
+use cairn_manager::{Lan, LanStatus, Listen, Netboot, Options, Wish, qr_for_terminal};
+use std::convert::Infallible;
 use std::io::IsTerminal as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The manager's working directory, unless told otherwise.
@@ -24,9 +27,15 @@ pub struct ManagerArguments {
     /// Where the manager keeps its sealed working copy, its journal and the session token
     #[arg(long, value_name = "DIR", default_value = WORK)]
     work: PathBuf,
-    /// Where the page is served; anything but loopback lets others try passphrases
+    /// Where on this machine's loopback the page is served
     #[arg(long, value_name = "ADDRESS", default_value_t = Listen::DEFAULT)]
     listen: SocketAddr,
+    /// Serve the page on the network too, by HTTPS: on this machine's address there, or on the home network's
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, value_parser = one_address)]
+    lan: Option<Option<IpAddr>>,
+    /// The port for the network, also where the page switches it on
+    #[arg(long, value_name = "PORT", default_value_t = Lan::DEFAULT_PORT)]
+    lan_port: u16,
     /// The node image
     #[arg(long, value_name = "DIR", default_value = ".state/image")]
     image: PathBuf,
@@ -75,6 +84,7 @@ pub fn run(arguments: ManagerArguments) -> Result<ExitCode> {
         (None, Some(file)) if std::io::stdin().is_terminal() => Some(arguments.passphrase.get(file)?),
         (given, _) => given,
     };
+    let lan = Lan::new(arguments.lan.is_some(), arguments.lan.flatten(), arguments.lan_port);
     let options = Options {
         cluster_file: arguments.file,
         passphrase,
@@ -84,17 +94,57 @@ pub fn run(arguments: ManagerArguments) -> Result<ExitCode> {
         netboot,
         interfaces: arguments.interfaces,
         image_url: arguments.image_url,
+        lan: Arc::clone(&lan),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         tokio::select! {
             ended = cairn_manager::run(options) => ended.map(|()| ExitCode::SUCCESS).context("the manager stopped"),
             told = told_to_stop() => told,
+            never = show_on_terminal(&lan) => match never {},
         }
     });
     // Nothing that it does needs an end: all of it may be cut off at any moment.
     runtime.shutdown_background();
     ended
+}
+
+/// Every address of this machine would be more than the owner meant, and none that a request is addressed to.
+fn one_address(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text.parse().map_err(|_| "not an IP address".to_owned())?;
+    if address.is_unspecified() {
+        return Err("name one address, or none for those of the home network".to_owned());
+    }
+    Ok(address)
+}
+
+/// The log says the same in words; a phone's camera reads a picture.
+async fn show_on_terminal(lan: &Lan) -> Infallible {
+    let (mut status, mut shown) = (lan.follow(), None);
+    if std::io::stdout().is_terminal() {
+        // what came before this was seen by nobody
+        status.mark_changed();
+        while status.changed().await.is_ok() {
+            let now = status.borrow_and_update().clone();
+            let first = now.pages.first().cloned();
+            if let Some(words) = for_phones(&now).filter(|_| shown != first) {
+                // nobody reads, and the page goes on
+                let _ = out::bytes(words.as_bytes());
+            }
+            shown = first;
+        }
+    }
+    std::future::pending().await
+}
+
+fn for_phones(status: &LanStatus) -> Option<String> {
+    let (page, fingerprint) = (status.pages.first()?, status.fingerprint.as_ref()?);
+    let half = fingerprint.len().div_ceil(2);
+    let (one, two) = fingerprint.split_at_checked(half)?;
+    Some(format!(
+        "{}The page for your phone: {page}\nIt will warn you. Go on only if it shows this SHA-256 fingerprint:\n  {one}\n  {two}\n",
+        qr_for_terminal(page)?
+    ))
 }
 
 /// In a container the manager is process 1, which no signal ends that it does not wait for.
@@ -147,6 +197,26 @@ mod tests {
             "--home-network e --cable-address 10.1.1.1",
         ] {
             assert!(parse(&format!("x {wrong}")).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_terminal_shows_address_and_fingerprint_once_there_are_both() {
+        let fingerprint = vec!["AB"; 32].join(":");
+        let mut status = LanStatus { on: true, ..LanStatus::default() };
+        assert_eq!(for_phones(&status), None);
+        status.pages.push("https://192.168.1.5:4243".into());
+        status.fingerprint = Some(fingerprint.clone());
+        let words = for_phones(&status).unwrap();
+        assert!(words.contains("phone: https://192.168.1.5:4243\n") && words.contains('\u{2588}'), "{words}");
+        assert_eq!(words.matches("AB").count(), 32);
+    }
+
+    #[test]
+    fn the_network_is_one_address_or_the_home_networks() {
+        assert!(one_address("192.168.1.5").is_ok() && one_address("fd00::1").is_ok());
+        for text in ["0.0.0.0", "::", "laptop", ""] {
+            assert!(one_address(text).is_err(), "{text}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Shell completion and man pages, from the same definitions as the command line itself.
+//! Shell completion, man pages and the description of the API, from the same definitions as what they speak of.
 
 use std::path::PathBuf;
 
@@ -32,6 +32,15 @@ fn script(shell: clap_complete::Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut crate::Arguments::command(), "cairn", &mut script);
     script
+}
+
+/// Prints the description of the manager's API (OpenAPI 3.1).
+///
+/// # Errors
+/// When it can't be printed.
+pub fn openapi() -> Result<()> {
+    let text = cairn_manager::description::text().context("the description could not be written")?;
+    out::bytes(format!("{text}\n").as_bytes())
 }
 
 /// Writes a page for every command.

@@ -116,7 +116,7 @@ fn bring_up(client: &Client) -> Result<()> {
     loop {
         let status: Status = client.get("status")?;
         board.show(&status)?;
-        for other in status.machines.iter().filter(|it| it.unfit.is_some() || it.refused.is_some()) {
+        for other in machine::only_told(&status) {
             if shown.insert((other.id.clone(), other.unfit.clone(), other.refused.clone())) {
                 board.pause(|| machine::show(other))?;
             }

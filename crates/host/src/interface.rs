@@ -41,6 +41,7 @@ impl std::fmt::Display for Address {
 
 /// What an interface is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A network card with a socket for a cable.

@@ -14,6 +14,7 @@ use std::path::Path;
 const MOST_SOCKETS: usize = 100_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
     Udp,
@@ -40,7 +41,9 @@ pub struct Bound {
 
 /// Who waits on a port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Holder {
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub address: IpAddr,
     /// Not there when this program may not see whose socket it is.
     pub process: Option<String>,

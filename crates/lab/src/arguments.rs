@@ -46,6 +46,7 @@ pub fn arguments(machine: &MachineState, tools: &Tools, accel: Accel, start: Sta
         helpers(),
         exec_port(),
         hot_ports(),
+        usb_ports(spec),
         disks(spec),
         machine.plugged.iter().flat_map(|plugged| plugged_disk(&plugged.disk, plugged.port)).collect(),
         network(machine),
@@ -129,6 +130,12 @@ fn hot_ports() -> Vec<String> {
     (0..HOT_PORTS).flat_map(|number: usize| ["-device".to_owned(), port(number)]).collect()
 }
 
+/// Only where something is plugged in: a machine of a checkpoint that was saved without keeps its devices.
+fn usb_ports(spec: &MachineSpec) -> Vec<String> {
+    let used = spec.disks.iter().any(|disk| disk.bus == DiskBus::Usb);
+    if used { strings(&["-device", "qemu-xhci,id=usb"]) } else { Vec::new() }
+}
+
 fn disks(spec: &MachineSpec) -> Vec<String> {
     let mut sata_ports = 0..;
     let numbered = spec.disks.iter().zip(1..);
@@ -147,6 +154,7 @@ fn fixed_disk(
         DiskBus::Sata => {
             format!("ide-hd,id={},bus=ide.{}", device_id(serial), sata_ports.next().unwrap_or_default())
         }
+        DiskBus::Usb => format!("usb-storage,id={},bus=usb.0,removable=on", device_id(serial)),
     };
     let device = format!("{driver},drive={},serial={serial},bootindex={boot_index}", node(serial));
     strings(&["-blockdev", &backend(serial), "-device", &device])
@@ -241,6 +249,15 @@ mod tests {
         spec.rtc_base = Some("1970-01-01".into());
         let text = shown(&arguments(&machine(spec), &tools(), Accel::Kvm, Start::Cold));
         assert_eq!(text, include_str!("../tests/snapshots/medium.txt").trim_end());
+    }
+
+    #[test]
+    fn a_stick_is_removable_and_on_a_port_that_other_machines_do_not_have() {
+        let stick = DiskSpec::blank("stick", 1).on(DiskBus::Usb);
+        let spec = MachineSpec::medium("a", 512, stick).with_disk(DiskSpec::blank("inner", 1));
+        let text = shown(&arguments(&machine(spec), &tools(), Accel::Tcg, Start::Cold));
+        let device = "\n-device usb-storage,id=disk-stick,bus=usb.0,removable=on,drive=node-stick,serial=stick,bootindex=1\n";
+        assert!(text.contains("\n-device qemu-xhci,id=usb\n") && text.contains(device), "{text}");
     }
 
     #[test]

@@ -176,11 +176,13 @@ impl<'a> Machine<'a> {
         Ok(state::store(self.lab.dir(), &state)?)
     }
 
-    /// Pulls a disk that was plugged in out of the running machine, and throws it away.
+    /// Pulls a disk that was plugged in, or a USB stick, out of the running machine, and throws it away.
     pub fn pull_disk(&self, serial: &str) -> Result<(), LabError> {
         let _lock = self.lab.lock()?;
         let mut state = self.lab.state()?;
-        if !self.state()?.plugged.iter().any(|plugged| plugged.disk.serial == serial) {
+        let is_stick = |disk: &DiskSpec| disk.serial == serial && disk.bus == DiskBus::Usb;
+        let MachineState { spec, plugged, .. } = self.state()?;
+        if !spec.disks.iter().any(is_stick) && !plugged.iter().any(|plugged| plugged.disk.serial == serial) {
             return Err(LabError::NoSuchDisk { machine: self.name.clone(), serial: serial.to_owned() });
         }
         let (node, id) = (arguments::node(serial), arguments::device_id(serial));
@@ -193,6 +195,7 @@ impl<'a> Machine<'a> {
         })?;
         for machine in state.machines.iter_mut().filter(|machine| machine.spec.name == self.name) {
             machine.plugged.retain(|plugged| plugged.disk.serial != serial);
+            machine.spec.disks.retain(|disk| !is_stick(disk));
         }
         state::store(self.lab.dir(), &state)?;
         let file = self.dir().join(arguments::disk_file(serial));

@@ -117,6 +117,8 @@ pub enum DiskBus {
     /// A machine with such a disk can't be checkpointed while it runs: QEMU can't migrate it.
     Nvme,
     Sata,
+    /// A removable stick, that [`Machine::pull_disk`](crate::Machine::pull_disk) takes out.
+    Usb,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

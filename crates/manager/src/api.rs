@@ -4,11 +4,13 @@
 //! carries the session token as `Authorization: Bearer`, or the cookie that `/login` gave a browser.
 
 mod artifacts;
+mod ask;
 mod auth;
 mod blink;
 mod cluster;
 mod events;
 mod kubeconfig;
+mod lan;
 mod logs;
 mod machines;
 mod media;
@@ -19,28 +21,32 @@ mod routes;
 mod serial;
 mod types;
 
+pub use crate::lan::LanStatus;
 pub use crate::network::types::{
     DhcpServer, FetchStatus, FoundMachine, InterfaceStatus, Mode, NetworkReport, PortStatus, ScanReport,
     ScanRequest, StoryLine, WireMachine,
 };
 pub(crate) use artifacts::pull as pull_artifacts;
+pub(crate) use ask::{Asked, Part};
 pub(crate) use auth::{SESSION_COOKIE, Session, is_own_origin, own_host_only, session_cookie};
 pub use cairn_host::serial::Adapter;
 pub use cairn_netboot::Stage;
 pub(crate) use cluster::{remove, shut_down, start};
 pub(crate) use kubeconfig::kubeconfig;
+pub use lan::LanSwitch;
+pub(crate) use lan::switch as switch_lan;
 pub(crate) use machines::give;
 pub(crate) use media::image;
 pub use media::{IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID};
 pub(crate) use nodes::{cluster_file, power_off, restart, tell};
 pub use problem::Problem;
-pub(crate) use routes::{MOST_BODY, Shared, router};
+pub(crate) use routes::{MOST_BODY, Shared, operations, router};
 pub use types::{
     ActionStatus, ApproveRequest, ApproveResponse, BlinkRequest, BlinkResponse, CheckResult, CheckStatus,
     ClusterStatus, DiskStatus, EtcdMemberStatus, EtcdStatus, EventMessage, JobStatus, LogBroken,
     MachineStatus, MediumFormat, MediumKind, MediumRequest, MediumState, MediumStatus, NetworkStatus,
     NewRequest, NewResponse, NodeLog, NodeStatus, NodeUnits, NodeVitals, OpenRequest, OpenState,
-    PowerResponse, Status, WriteMediumRequest,
+    PowerResponse, ServerSentEvent, Status, WriteMediumRequest,
 };
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::network::NetworkView;
 use crate::open;
 use crate::options::ManagerError;
 use crate::patience::Patience;
+use crate::site::Site;
 use crate::token::Token;
 use crate::workdir::WorkDir;
 use cairn_model::cluster::Name;
@@ -38,6 +39,11 @@ impl Door {
         let token = work.token()?;
         let (work, core) = (Arc::new(work), watch::Sender::new(None));
         Ok(Self { token, patience: Arc::default(), work, given, image_dir, network, core })
+    }
+
+    /// Where the page's certificate is kept.
+    pub fn certificate(&self) -> PathBuf {
+        self.work.certificate()
     }
 
     pub fn core(&self) -> Option<Arc<Core>> {
@@ -79,9 +85,10 @@ impl Door {
         self: &Arc<Self>,
         given: Option<Sealed>,
         passphrase: Passphrase,
+        site: Site,
     ) -> Result<Arc<Core>, ManagerError> {
         let (given, work) = (given.or_else(|| self.given.clone()), Arc::clone(&self.work));
-        self.enter(move || open::book(given.as_ref(), passphrase, work)).await
+        self.enter(site, move || open::book(given.as_ref(), passphrase, work)).await
     }
 
     /// Makes a new cluster and opens it.
@@ -92,19 +99,21 @@ impl Door {
         self: &Arc<Self>,
         name: Name,
         passphrase: Passphrase,
+        site: Site,
     ) -> Result<Arc<Core>, ManagerError> {
         let work = Arc::clone(&self.work);
-        self.enter(move || open::create(name, passphrase, work)).await
+        self.enter(site, move || open::create(name, passphrase, work)).await
     }
 
     /// Goes through to the end even if whoever asked is gone: a cluster is not left half made, and the next
     /// try does not begin before this one has ended.
     async fn enter(
         self: &Arc<Self>,
+        site: Site,
         make: impl FnOnce() -> Result<Book, ManagerError> + Send + 'static,
     ) -> Result<Arc<Core>, ManagerError> {
         self.still_closed()?;
-        let (door, turn) = (Arc::clone(self), self.patience.turn().await);
+        let (door, turn) = (Arc::clone(self), self.patience.turn(site).await);
         let entered = tokio::spawn(async move {
             let entered = door.go_in(make).await;
             match &entered {

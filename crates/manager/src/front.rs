@@ -1,49 +1,59 @@
 //! The way in: what can be asked before a cluster file is open, and the way to everything else once one is.
 
-use crate::api::{self, NewRequest, NewResponse, OpenRequest, OpenState, Problem, is_own_origin};
+use crate::api::{self, Asked, NewRequest, NewResponse, OpenRequest, OpenState, Problem, is_own_origin};
 use crate::core::Core;
+use crate::description;
 use crate::door::Door;
+use crate::lan::Lan;
 use crate::options::ManagerError;
+use crate::site::Site;
 use crate::web;
 use axum::body::Body;
-use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
 use axum::{Json, Router};
 use cairn_model::cluster::Name;
 use cairn_vault::file::{OpenError, Passphrase, Sealed};
 use cairn_workflow::log::chain;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use tower::ServiceExt as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 #[derive(Clone)]
 pub struct Front {
     pub door: Arc<Door>,
-    pub bound: SocketAddr,
+    pub site: Site,
+    lan: Arc<Lan>,
     /// Everything behind the door, made when it has opened.
     inside: Arc<OnceLock<Router>>,
 }
 
-pub fn router(door: Arc<Door>, bound: SocketAddr) -> Router {
-    let front = Front { door, bound, inside: Arc::default() };
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/api/v1/open", get(state).post(open))
-        .route("/api/v1/new", post(create))
+/// What is there without a session.
+pub fn operations() -> OpenApiRouter<Front> {
+    OpenApiRouter::new()
+        .routes(routes!(healthz))
+        .routes(routes!(describe))
+        .routes(routes!(state, open))
+        .routes(routes!(create))
+}
+
+pub fn router(door: Arc<Door>, site: Site, lan: Arc<Lan>) -> Router {
+    let front = Front { door, site, lan, inside: Arc::default() };
+    Router::from(operations())
         .merge(web::front_router())
         .route_layer(DefaultBodyLimit::max(api::MOST_BODY))
-        .route_layer(from_fn_with_state(bound, api::own_host_only))
+        .route_layer(from_fn_with_state(site, api::own_host_only))
         .fallback(inside)
         .with_state(front)
 }
 
 async fn inside(State(front): State<Front>, request: Request<Body>) -> Response {
     if let Some(core) = front.door.core() {
-        let router = front.inside.get_or_init(|| api::router(core, front.bound)).clone();
+        let router =
+            front.inside.get_or_init(|| api::router(core, front.site, Arc::clone(&front.lan))).clone();
         return router.oneshot(request).await.into_response();
     }
     if request.uri().path().starts_with("/api/") {
@@ -54,20 +64,15 @@ async fn inside(State(front): State<Front>, request: Request<Body>) -> Response 
 }
 
 impl Front {
-    /// Whether the page is open to others than the users of this machine.
-    pub fn is_on_network(&self) -> bool {
-        !self.bound.ip().is_loopback()
-    }
-
     /// Whether opening a pasted file takes the token: over a network anyone could be first, with a cluster of
     /// their own.
     pub fn asks_token_to_open(&self) -> Result<bool, ManagerError> {
-        Ok(self.is_on_network() && !self.door.has_cluster()?)
+        Ok(self.site.is_network() && !self.door.has_cluster()?)
     }
 
     /// Before there is a session, too, no other site's page acts for the owner.
-    fn admit_origin(headers: &HeaderMap) -> Result<(), Problem> {
-        if headers.contains_key(header::ORIGIN) && !is_own_origin(headers, &Method::POST) {
+    fn admit_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        if headers.contains_key(header::ORIGIN) && !is_own_origin(headers, &Method::POST, self.site) {
             let words = "another site's page sent this request; open the manager's own page";
             return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", words));
         }
@@ -101,7 +106,7 @@ impl Front {
         token: Option<&str>,
         request: OpenRequest,
     ) -> Result<Arc<Core>, Problem> {
-        Self::admit_origin(headers)?;
+        self.admit_origin(headers)?;
         let OpenRequest { file, passphrase } = request;
         let text = file.filter(|text| !text.trim().is_empty());
         if text.is_some() && self.asks_token_to_open()? {
@@ -109,7 +114,7 @@ impl Front {
         }
         let given = text.map(|text| Sealed::parse(&text)).transpose();
         let given = given.map_err(|error| ManagerError::Open("the cluster file".to_owned(), error))?;
-        Ok(self.door.open(given, parse_passphrase(passphrase.expose())?).await?)
+        Ok(self.door.open(given, parse_passphrase(passphrase.expose())?, self.site).await?)
     }
 
     pub async fn create(
@@ -118,8 +123,8 @@ impl Front {
         token: Option<&str>,
         request: NewRequest,
     ) -> Result<(Arc<Core>, NewResponse), Problem> {
-        Self::admit_origin(headers)?;
-        if self.is_on_network() {
+        self.admit_origin(headers)?;
+        if self.site.is_network() {
             self.admit_token(headers, token)?;
         }
         let NewRequest { name, passphrase } = request;
@@ -131,7 +136,7 @@ impl Front {
             Some(own) => parse_passphrase(own.expose())?,
             None => Passphrase::generate().map_err(|error| Problem::internal(&error))?,
         };
-        let core = self.door.create(name, passphrase).await?;
+        let core = self.door.create(name, passphrase, self.site).await?;
         let (entry, _) = core.book.entry().await.map_err(|error| Problem::internal(&error))?;
         let response = NewResponse {
             passphrase: entry.password().clone(),
@@ -165,31 +170,113 @@ impl From<ManagerError> for Problem {
     }
 }
 
-fn body<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
+fn body<T>(body: Result<Asked<T>, Problem>) -> Result<T, Problem> {
     // The parser's own words may quote what was sent, and a passphrase may be in it.
-    body.map(|Json(request)| request).map_err(|_| {
-        let words = "the body is not the JSON object that this request takes; see the API's description";
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-request", words)
+    body.map(|Asked(request)| request).map_err(|problem| match problem.code() {
+        StatusCode::UNPROCESSABLE_ENTITY => {
+            let words = "the body is not the JSON object that this request takes; see the API's description";
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-request", words)
+        }
+        _ => problem,
     })
 }
 
+/// That the manager answers.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "healthz",
+    tag = "door",
+    responses((status = 200, body = String, content_type = "text/plain; charset=utf-8", description = "It does"))
+)]
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// This description.
+#[utoipa::path(
+    get,
+    path = "/api/v1/openapi.json",
+    operation_id = "describe",
+    tag = "door",
+    responses(
+        (status = 200, body = serde_json::Value, content_type = "application/json", description = "OpenAPI 3.1"),
+        (status = 500, description = "It could not be written."),
+    )
+)]
+async fn describe() -> Result<impl IntoResponse, Problem> {
+    let text = description::text().map_err(|error| Problem::internal(error))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text))
+}
+
+/// Whether a cluster file is open.
+#[utoipa::path(
+    get,
+    path = "/api/v1/open",
+    operation_id = "openState",
+    tag = "door",
+    responses(
+        (status = 200, body = OpenState, description = "Which one"),
+        (status = 422, description = "The working copy of the cluster file can not be read."),
+        (status = 500, description = "The manager could not read or write what is its own."),
+    )
+)]
 async fn state(State(front): State<Front>) -> Result<Json<OpenState>, Problem> {
     Ok(Json(front.open_state()?))
 }
 
+/// Opens a cluster file.
+///
+/// The passphrase of the cluster that is known here is proof enough. Over the network a file of a cluster that is not
+/// known here wants the session token.
+#[utoipa::path(
+    post,
+    path = "/api/v1/open",
+    operation_id = "open",
+    tag = "door",
+    security((), ("token" = [])),
+    request_body = OpenRequest,
+    responses(
+        (status = 200, body = OpenState, description = "It is open"),
+        (status = 401, description = "The session token is needed."),
+        (status = 403, description = "The passphrase is another one, or another site's page sent it."),
+        (status = 409, description = "A cluster is open already, or two copies of its file went different ways."),
+        (status = 422, description = "The text is no cluster file, the passphrase is none, or the body is not what is taken here."),
+        (status = 500, description = "The manager could not read or write what is its own."),
+    )
+)]
 async fn open(
     State(front): State<Front>,
     headers: HeaderMap,
-    request: Result<Json<OpenRequest>, JsonRejection>,
+    request: Result<Asked<OpenRequest>, Problem>,
 ) -> Result<Json<OpenState>, Problem> {
     front.open(&headers, None, body(request)?).await?;
     Ok(Json(front.open_state()?))
 }
 
+/// Makes a cluster, and opens it.
+///
+/// The answer is the only one that holds its passphrase. Over the network it wants the session token.
+#[utoipa::path(
+    post,
+    path = "/api/v1/new",
+    operation_id = "newCluster",
+    tag = "door",
+    security((), ("token" = [])),
+    request_body = NewRequest,
+    responses(
+        (status = 200, body = NewResponse, description = "What belongs into the password manager"),
+        (status = 401, description = "The session token is needed."),
+        (status = 403, description = "Another site's page sent it."),
+        (status = 409, description = "A cluster is open or known here already."),
+        (status = 422, description = "The name or the passphrase is none, or the body is not what is taken here."),
+        (status = 500, description = "The manager could not read or write what is its own."),
+    )
+)]
 async fn create(
     State(front): State<Front>,
     headers: HeaderMap,
-    request: Result<Json<NewRequest>, JsonRejection>,
+    request: Result<Asked<NewRequest>, Problem>,
 ) -> Result<impl IntoResponse, Problem> {
     let (_, response) = front.create(&headers, None, body(request)?).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(response)))

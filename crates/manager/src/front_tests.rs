@@ -9,22 +9,25 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 const LOCAL: &str = "127.0.0.1:4200";
-const LAN: &str = "192.168.1.5:4200";
+const LAN: &str = "192.168.1.5:4243";
 const PASSPHRASE: &str = "correct horse battery staple";
 
-struct Site {
+struct Stand {
     door: Arc<Door>,
     router: Router,
     token: String,
     host: &'static str,
+    site: Site,
 }
 
-impl Site {
+impl Stand {
     fn new(folder: &Path, host: &'static str) -> Self {
         let work = WorkDir::open(&folder.join("work")).unwrap();
         let door = Arc::new(Door::new(work, None, folder.join("image"), NetworkView::default()).unwrap());
         let token = door.token.expose().to_owned();
-        Self { router: router(Arc::clone(&door), host.parse().unwrap()), door, token, host }
+        let bound = host.parse().unwrap();
+        let site = Site::plain(bound).unwrap_or(Site::Network(bound));
+        Self { router: router(Arc::clone(&door), site, Lan::new(false, None, 0)), door, token, host, site }
     }
 
     async fn send(&self, request: Builder, body: impl Into<String>) -> (StatusCode, String) {
@@ -48,7 +51,7 @@ impl Site {
         let cookie = format!("cairn_session={}", session.as_ref().map_or("", |cookie| cookie.expose()));
         let request = Request::post(path)
             .header(header::COOKIE, cookie)
-            .header(header::ORIGIN, format!("http://{}", self.host))
+            .header(header::ORIGIN, self.site.origin(self.host))
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         self.send(request, body).await
     }
@@ -62,7 +65,7 @@ fn encode(text: &str) -> String {
 #[tokio::test]
 async fn a_closed_manager_leads_to_the_start_and_says_so_to_programs() {
     let folder = tempfile::tempdir().unwrap();
-    let site = Site::new(folder.path(), LOCAL);
+    let site = Stand::new(folder.path(), LOCAL);
     assert_eq!(site.send(Request::get("/"), "").await, (StatusCode::SEE_OTHER, "/start".to_owned()));
     let (status, words) = site.send(Request::get("/api/v1/status"), "").await;
     assert!(status == StatusCode::CONFLICT && words.contains("cairn:closed"), "{status} {words}");
@@ -78,7 +81,7 @@ async fn a_closed_manager_leads_to_the_start_and_says_so_to_programs() {
 #[tokio::test]
 async fn a_new_cluster_is_kept_by_its_owner_and_opened_again_by_its_passphrase() {
     let folder = tempfile::tempdir().unwrap();
-    let site = Site::new(folder.path(), LOCAL);
+    let site = Stand::new(folder.path(), LOCAL);
     let (status, made) = site.json("/api/v1/new", serde_json::json!({ "name": "home" })).await;
     assert_eq!(status, StatusCode::OK, "{made}");
     let (secret, file) = (made["passphrase"].as_str().unwrap(), made["file"].as_str().unwrap());
@@ -104,7 +107,7 @@ async fn a_new_cluster_is_kept_by_its_owner_and_opened_again_by_its_passphrase()
     assert_eq!(status.nodes.len(), 3, "three places for etcd");
     drop(site);
 
-    let site = Site::new(folder.path(), LOCAL);
+    let site = Stand::new(folder.path(), LOCAL);
     let (_, page) = site.send(Request::get("/start"), "").await;
     assert!(page.contains("Open home"), "{page}");
     let (status, words) = site.json("/api/v1/open", serde_json::json!({ "passphrase": "wrong" })).await;
@@ -116,7 +119,7 @@ async fn a_new_cluster_is_kept_by_its_owner_and_opened_again_by_its_passphrase()
 #[tokio::test]
 async fn what_is_no_cluster_file_is_refused_in_words_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let site = Site::new(folder.path(), LOCAL);
+    let site = Stand::new(folder.path(), LOCAL);
     let body = serde_json::json!({ "file": "shopping list", "passphrase": passphrase().to_secret() });
     let (status, words) = site.json("/api/v1/open", body).await;
     assert!(status == StatusCode::UNPROCESSABLE_ENTITY, "{words}");
@@ -132,7 +135,7 @@ async fn what_is_no_cluster_file_is_refused_in_words_and_changes_nothing() {
 #[tokio::test]
 async fn from_the_network_only_the_tokens_bearer_makes_a_cluster() {
     let folder = tempfile::tempdir().unwrap();
-    let site = Site::new(folder.path(), LAN);
+    let site = Stand::new(folder.path(), LAN);
     let new = serde_json::json!({ "name": "home", "passphrase": PASSPHRASE });
     assert_eq!(site.json("/api/v1/new", new).await.0, StatusCode::UNAUTHORIZED);
     assert!(site.send(Request::get("/start"), "").await.1.contains("Session token"));
@@ -145,12 +148,12 @@ async fn from_the_network_only_the_tokens_bearer_makes_a_cluster() {
 #[tokio::test]
 async fn from_the_network_nobody_brings_another_cluster_without_the_token() {
     let folder = tempfile::tempdir().unwrap();
-    let elsewhere = Site::new(&folder.path().join("elsewhere"), LOCAL);
+    let elsewhere = Stand::new(&folder.path().join("elsewhere"), LOCAL);
     let new = serde_json::json!({ "name": "strangers", "passphrase": PASSPHRASE });
     let (_, made) = elsewhere.json("/api/v1/new", new).await;
     let file = made["file"].as_str().unwrap();
 
-    let site = Site::new(&folder.path().join("here"), LAN);
+    let site = Stand::new(&folder.path().join("here"), LAN);
     let paste = || serde_json::json!({ "file": file, "passphrase": PASSPHRASE });
     let (status, words) = site.json("/api/v1/open", paste()).await;
     assert!(status == StatusCode::UNAUTHORIZED && words["type"] == "cairn:no-token", "{words}");
@@ -163,7 +166,7 @@ async fn from_the_network_nobody_brings_another_cluster_without_the_token() {
     drop(site);
 
     // from now on it is known, and its passphrase is enough
-    let site = Site::new(&folder.path().join("here"), LAN);
+    let site = Stand::new(&folder.path().join("here"), LAN);
     assert!(!site.send(Request::get("/start"), "").await.1.contains("open-token"));
     assert_eq!(site.json("/api/v1/open", paste()).await.0, StatusCode::OK);
 }
@@ -171,10 +174,10 @@ async fn from_the_network_nobody_brings_another_cluster_without_the_token() {
 #[tokio::test]
 async fn who_asks_an_open_manager_to_open_makes_no_try() {
     let folder = tempfile::tempdir().unwrap();
-    let site = Site::new(folder.path(), LOCAL);
+    let site = Stand::new(folder.path(), LOCAL);
     let body = serde_json::json!({ "name": "home", "passphrase": PASSPHRASE });
     assert_eq!(site.json("/api/v1/new", body).await.0, StatusCode::OK);
-    let _turn = site.door.patience.turn().await;
+    let _turn = site.door.patience.turn(site.site).await;
     let body = serde_json::json!({ "passphrase": PASSPHRASE });
     let answer = timeout(Duration::from_secs(60), site.json("/api/v1/open", body)).await;
     let (status, words) = answer.expect("it is answered without a try");
@@ -184,7 +187,7 @@ async fn who_asks_an_open_manager_to_open_makes_no_try() {
 #[tokio::test]
 async fn a_cluster_is_made_to_the_end_though_the_browser_hung_up() {
     let folder = tempfile::tempdir().unwrap();
-    let site = Site::new(folder.path(), LOCAL);
+    let site = Stand::new(folder.path(), LOCAL);
     tokio::select! {
         biased;
         _ = site.json("/api/v1/new", serde_json::json!({ "name": "home" })) => panic!("it takes longer"),
@@ -193,5 +196,5 @@ async fn a_cluster_is_made_to_the_end_though_the_browser_hung_up() {
     }
     let core = timeout(Duration::from_secs(60), site.door.opened()).await.expect("it opens");
     assert_eq!(core.book.file().cluster().name.as_str(), "home");
-    drop(site.door.patience.turn().await);
+    drop(site.door.patience.turn(site.site).await);
 }

@@ -2,6 +2,7 @@
 
 use crate::book::BookError;
 use crate::journal::JournalError;
+use crate::lan::Lan;
 use crate::lineage::LineageError;
 use crate::workdir::WorkDirError;
 use cairn_model::cluster::Name;
@@ -9,6 +10,7 @@ use cairn_vault::file::disk::DiskError;
 use cairn_vault::file::{NewError, OpenError, Passphrase};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Everything that a manager needs to know.
 pub struct Options {
@@ -28,6 +30,8 @@ pub struct Options {
     /// Where machines fetch the image from when not from network boot's own server, such as
     /// `http://192.168.1.5:4280`.
     pub image_url: Option<String>,
+    /// The page on the network.
+    pub lan: Arc<Lan>,
 }
 
 /// Where network boot is served, and how.
@@ -55,7 +59,7 @@ impl Netboot {
     pub const CABLE_ADDRESS: Ipv4Addr = Ipv4Addr::new(172, 30, 77, 1);
 }
 
-/// Where the page and the API are served.
+/// Where the page and the API are served by plain HTTP: on loopback.
 pub enum Listen {
     Address(SocketAddr),
     /// A socket that was opened by whoever started the manager.
@@ -112,6 +116,10 @@ pub enum ManagerError {
     Identity(#[from] cairn_wire::tls::IdentityError),
     #[error("the socket that was handed over is no listening TCP socket")]
     Inherited(#[source] std::io::Error),
+    #[error(
+        "{0} is not of this machine's loopback, and the page is served in the clear on loopback only: give --lan to have it on the network by HTTPS"
+    )]
+    Plain(SocketAddr),
     #[error("can't listen on {0}; is another manager running? Choose another address with --listen")]
     Listen(SocketAddr, #[source] std::io::Error),
     #[error("the page could not be served any more")]

@@ -1,5 +1,6 @@
 //! Guessing gets slower: after each wrong passphrase the next try waits longer, whoever makes it.
 
+use crate::site::Site;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -23,14 +24,18 @@ struct Tries {
     not_before: Option<Instant>,
 }
 
-/// One try at a time.
+/// One try at a time, at this machine and on the network each: a stranger there does not keep the owner out here.
 #[derive(Debug, Default)]
-pub struct Patience(Arc<Mutex<Tries>>);
+pub struct Patience {
+    here: Arc<Mutex<Tries>>,
+    network: Arc<Mutex<Tries>>,
+}
 
 impl Patience {
     /// Waits until a try may be made. Who stops waiting has made none.
-    pub async fn turn(&self) -> Turn {
-        let tries = Arc::clone(&self.0).lock_owned().await;
+    pub async fn turn(&self, site: Site) -> Turn {
+        let line = if site.is_network() { &self.network } else { &self.here };
+        let tries = Arc::clone(line).lock_owned().await;
         if let Some(moment) = tries.not_before {
             sleep_until(moment).await;
         }
@@ -59,6 +64,23 @@ impl Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+    const ADDRESS: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));
+    const HERE: Site = Site::Loopback(ADDRESS);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_guesses_on_the_network_waits_and_does_not_keep_the_owner_waiting() {
+        let (patience, afar) = (Patience::default(), Site::Network(ADDRESS));
+        for _ in 0..20 {
+            patience.turn(afar).await.wrong();
+        }
+        let began = Instant::now();
+        patience.turn(HERE).await.right();
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        drop(patience.turn(afar).await);
+        assert_eq!(began.elapsed(), LONGEST);
+    }
 
     #[test]
     fn a_few_mistakes_cost_nothing_and_guessing_does() {
@@ -71,13 +93,13 @@ mod tests {
     async fn twenty_wrong_tries_take_minutes_and_a_right_one_begins_anew() {
         let (patience, began) = (Patience::default(), Instant::now());
         for _ in 0..20 {
-            patience.turn().await.wrong();
+            patience.turn(HERE).await.wrong();
         }
-        patience.turn().await.right();
+        patience.turn(HERE).await.right();
         assert!(began.elapsed() > Duration::from_secs(300), "{:?}", began.elapsed());
         let anew = Instant::now();
-        patience.turn().await.wrong();
-        patience.turn().await.right();
+        patience.turn(HERE).await.wrong();
+        patience.turn(HERE).await.right();
         assert_eq!(anew.elapsed(), Duration::ZERO);
     }
 
@@ -85,12 +107,12 @@ mod tests {
     async fn a_try_that_says_nothing_neither_counts_nor_begins_anew() {
         let patience = Patience::default();
         for _ in 0..FREE + 1 {
-            patience.turn().await.wrong();
+            patience.turn(HERE).await.wrong();
         }
-        drop(patience.turn().await);
-        patience.turn().await.wrong();
+        drop(patience.turn(HERE).await);
+        patience.turn(HERE).await.wrong();
         let began = Instant::now();
-        drop(patience.turn().await);
+        drop(patience.turn(HERE).await);
         assert_eq!(began.elapsed(), pause(FREE + 2));
     }
 }

@@ -4,12 +4,12 @@ use crate::core::Core;
 use crate::door::Door;
 use crate::front;
 use crate::network::{self, NetworkView};
-use crate::options::{Listen, ManagerError, Netboot, Options};
+use crate::options::{Listen, ManagerError, Netboot, Options, Wish};
+use crate::site::Site;
 use crate::workdir::WorkDir;
 use crate::{artifacts, etcd, seek};
 use cairn_vault::file::disk;
 use cairn_wire::announce::Listener;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -24,19 +24,31 @@ const SHOW: Duration = Duration::from_millis(500);
 /// # Errors
 /// What is in the way of starting, in words; or the loss of the listening socket.
 pub async fn run(options: Options) -> Result<(), ManagerError> {
-    let Options { cluster_file, passphrase, work_dir, listen, image_dir, netboot, interfaces, image_url } =
-        options;
-    let (listener, bound) = bind(listen).await?;
+    let Options {
+        cluster_file,
+        passphrase,
+        work_dir,
+        listen,
+        image_dir,
+        netboot,
+        interfaces,
+        image_url,
+        lan,
+    } = options;
+    let (listener, site) = bind(listen).await?;
     let given = cluster_file.as_deref().map(disk::load).transpose()?;
     let network = NetworkView { image_url, interfaces: interfaces.clone(), ..NetworkView::default() };
     let door = Arc::new(Door::new(WorkDir::open(&work_dir)?, given, image_dir, network)?);
     match passphrase {
-        Some(passphrase) => drop(door.open(None, passphrase).await?),
+        Some(passphrase) => drop(door.open(None, passphrase, site).await?),
         None => tracing::info!("no cluster file is open yet; the page asks for it"),
     }
-    tracing::info!(page = %format!("http://{bound}/"), "the manager runs");
+    tracing::info!(page = %format!("{}/", site.url()), "the manager runs");
+    let own_cable = netboot.as_ref().filter(|netboot| netboot.wish == Wish::OwnCable);
+    let on_cable = own_cable.map(|netboot| netboot.interface.clone());
     tokio::select! {
-        ended = axum::serve(listener, front::router(Arc::clone(&door), bound)) => ended.map_err(ManagerError::Serve),
+        ended = axum::serve(listener, front::router(Arc::clone(&door), site, Arc::clone(&lan))) => ended.map_err(ManagerError::Serve),
+        () = Arc::clone(&lan).keep(Arc::clone(&door), on_cable) => Ok(()),
         ended = work(&door, netboot, interfaces) => ended,
     }
 }
@@ -52,7 +64,7 @@ async fn work(door: &Door, netboot: Option<Netboot>, interfaces: Vec<String>) ->
     }
 }
 
-async fn bind(listen: Listen) -> Result<(TcpListener, SocketAddr), ManagerError> {
+async fn bind(listen: Listen) -> Result<(TcpListener, Site), ManagerError> {
     let listener = match listen {
         Listen::Address(address) => {
             TcpListener::bind(address).await.map_err(|error| ManagerError::Listen(address, error))?
@@ -63,7 +75,7 @@ async fn bind(listen: Listen) -> Result<(TcpListener, SocketAddr), ManagerError>
         }
     };
     let bound = listener.local_addr().map_err(ManagerError::Inherited)?;
-    Ok((listener, bound))
+    Ok((listener, Site::plain(bound)?))
 }
 
 /// None of these ends by itself.

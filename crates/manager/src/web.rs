@@ -17,6 +17,7 @@ mod network;
 mod node;
 mod overview;
 mod pages;
+mod phone;
 #[cfg(feature = "preview")]
 mod preview;
 #[cfg(any(test, feature = "preview"))]
@@ -36,6 +37,12 @@ use axum::routing::{get, post};
 
 #[cfg(feature = "preview")]
 pub use preview::router as preview;
+
+/// What the page about the phone says, without what is around it.
+#[cfg(test)]
+pub(crate) fn phone_page(status: &crate::lan::LanStatus) -> String {
+    phone::content(status, false).into_string()
+}
 
 /// What is there before a cluster file is open.
 pub fn front_router() -> Router<Front> {
@@ -61,6 +68,9 @@ pub fn router() -> Router<Shared> {
         .route("/media/write", post(media::write))
         .route("/cluster", get(pages::cluster))
         .route("/network", get(pages::network))
+        .route("/phone", get(phone::page))
+        .route("/phone/on", post(phone::on))
+        .route("/phone/off", post(phone::off))
         .route("/artifacts", get(pages::artifacts))
         .route("/artifacts/pull", post(artifacts::pull))
         .route("/nodes/{name}", get(pages::node))

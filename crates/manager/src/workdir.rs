@@ -55,6 +55,11 @@ impl WorkDir {
         self.path.join("journal.json")
     }
 
+    /// Certificate and key of the page on the network.
+    pub fn certificate(&self) -> PathBuf {
+        self.path.join("page.pem")
+    }
+
     /// The store of artifacts.
     pub fn artifacts(&self) -> PathBuf {
         self.path.join("artifacts")

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Everything about a machine that helps to decide what it may become.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Inventory {
     pub firmware: Firmware,
     /// As `uname -m` says it, such as `x86_64`.
@@ -18,6 +19,7 @@ pub struct Inventory {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Firmware {
     Uefi {
@@ -28,6 +30,7 @@ pub enum Firmware {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Product {
     pub vendor: String,
     pub name: String,
@@ -35,6 +38,7 @@ pub struct Product {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Cpu {
     pub model: String,
     pub cores: u32,
@@ -44,6 +48,7 @@ pub struct Cpu {
 
 /// A whole disk, not a partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Disk {
     /// Stable across boots and slots: the name below `/dev/disk/by-id`, or the kernel's where udev
     /// knows none.
@@ -62,6 +67,7 @@ pub struct Disk {
 
 /// What is on a disk. A disk that could not be read is never called blank.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DiskContent {
     Blank,
@@ -85,10 +91,12 @@ impl std::fmt::Display for DiskContent {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Interface {
     pub name: String,
     /// Lower case, colons.
     pub mac: String,
     pub link: bool,
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<String>))]
     pub addresses: Vec<std::net::IpAddr>,
 }

@@ -29,6 +29,7 @@ const UNIT_TYPES: [&str; 11] = [
 
 /// Whose entries: a systemd unit such as `k3s.service`, or `kernel`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(into = "String", try_from = "String")]
 pub struct Unit(String);
 
@@ -93,6 +94,7 @@ impl fmt::Display for Unit {
 
 /// A place in a journal, in journald's own words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(into = "String", try_from = "String")]
 pub struct Cursor(String);
 
@@ -148,6 +150,7 @@ pub struct LogQuery {
 
 /// One entry of a node's journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LogEntry {
     pub cursor: Cursor,
     /// Microseconds since 1970, by the node's clock.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The one-word state of a machine. A fault of a running node is a [`Condition`], not a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// In the cluster file, never seen since the manager started.
@@ -43,6 +44,7 @@ impl std::fmt::Display for Phase {
 
 /// Something about a node that the owner may want to know or has to act on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Condition {
     pub kind: ConditionKind,
     /// What a person reads, such as `waiting for artifact k3s v1.33.1+k3s1`.
@@ -51,6 +53,7 @@ pub struct Condition {
 
 /// Whether a condition is in the way of health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ConditionKind {
     /// Something is still to come; nothing is wrong.

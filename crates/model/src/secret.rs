@@ -6,6 +6,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 /// Text that must not reach a log, an argument or an error. `Debug` shows only that it is there;
 /// serialising it is a deliberate act of the message that carries it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(format = Password))]
 #[serde(transparent)]
 pub struct Secret(String);
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What an older agent does not tell is zero, empty or absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Vitals {
     /// Bytes.
@@ -23,6 +24,7 @@ pub struct Vitals {
 
 /// Bytes of a file system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Space {
     pub total: u64,
     pub free: u64,
@@ -30,6 +32,7 @@ pub struct Space {
 
 /// A systemd unit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Service {
     pub unit: String,
     pub state: ServiceState,
@@ -39,6 +42,7 @@ pub struct Service {
 
 /// `ActiveState` of org.freedesktop.systemd1(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ServiceState {
     Active,

@@ -20,6 +20,7 @@ const KEY_LENGTHS: std::ops::RangeInclusive<usize> = 8..=63;
 /// All that a machine has to know to be on a wireless network. Always one with a key: on an open one everybody
 /// in its reach would be on the owner's network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Wifi {
     /// Where the machine stands: each country allows other channels.
@@ -33,11 +34,15 @@ pub struct Wifi {
 
 /// A wireless network's name. Any bytes are allowed there; these are text, as a person types it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 32))]
 #[serde(into = "String", try_from = "String")]
 pub struct Ssid(String);
 
 /// Its passphrase, as WPA2 and WPA3 take it. (WPA2's derived key alone would not do: WPA3 needs the passphrase.)
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(value_type = String, format = Password, min_length = 8, max_length = 63, pattern = "^[ -~]*$"))]
 #[serde(into = "Secret", try_from = "Secret")]
 pub struct WifiKey(Secret);
 

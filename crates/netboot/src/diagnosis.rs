@@ -20,6 +20,7 @@ const START: u64 = 120_000;
 
 /// How far a machine came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// It asked where nothing of ours answers.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// connection asks for "everything after N". Superseded progress is dropped, therefore numbers may
 /// have gaps; no other event is ever missing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Event {
     pub number: u64,
     #[serde(flatten)]
@@ -15,6 +16,7 @@ pub struct Event {
 
 /// The kinds of report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum What {
     /// A job begins (again); its rows replace those of the one before.

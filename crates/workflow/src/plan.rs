@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// An ordered list of steps that brings one subject (a node, a medium) from what is to what is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Plan {
     /// The job in the imperative, such as `install`.
     pub job: String,
@@ -15,6 +16,7 @@ pub struct Plan {
 
 /// One step of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Step {
     /// Stable name by which events refer to the step.
     pub id: String,

@@ -1,10 +1,13 @@
 //! The manager as an owner starts it in a container: without root, and with no capability but its three.
 
 use super::stranger::{self, DISK, approve, current_code, discovered};
+use crate::command::Running;
+use crate::devices::{GROUP, Serial, Stick};
 use crate::docker::Docker;
 use crate::world::{World, path};
 use anyhow::{Context, Result, ensure};
 use cairn_lab::{DiskSpec, MANAGER_INTERFACE, ProcessSpec};
+use cairn_manager::api::MediumStatus;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Command;
@@ -14,6 +17,10 @@ const ARCHIVE: &str = ".state/container/cairn-manager.tar";
 const IMAGE: &str = "cairn-manager";
 const MACHINE: &str = "contained";
 const NODE: &str = "compute-4";
+/// What the stick and the serial adapter are in the container.
+const STICK: &str = "sdz";
+const DISK_ID: &str = "sdz@7";
+const ADAPTER: &str = "ttyUSB0";
 /// NET_BIND_SERVICE, NET_ADMIN and NET_RAW in the numbers of capabilities(7).
 const CAPABILITIES: u64 = 1 << 10 | 1 << 12 | 1 << 13;
 /// Its user, as `os/container` has it.
@@ -82,9 +89,12 @@ fn in_its_place(world: &World, docker: &Docker<'_>) -> Result<()> {
     let url = std::fs::read_to_string(world.state.join("manager/url"))?;
     let page: SocketAddr = url.trim().trim_start_matches("http://").parse()?;
     let (address, manager) = (page.to_string(), format!("CAIRN_MANAGER={}", url.trim()));
+    let (stick, mut serial) = (Stick::plug(world, STICK, DISK)?, Serial::plug()?);
+    let devices = devices(&stick, &serial)?;
+    let devices: Vec<&str> = devices.iter().map(String::as_str).collect();
     let more = ["--name=cairn", "--volume=cairn:/state", OFTEN, "--env", &manager];
     let wishes = ["--listen", &address, "--cable", MANAGER_INTERFACE, "--interface", MANAGER_INTERFACE];
-    docker.demand(&[&["create"], &RUN[..], &more, &[IMAGE], &wishes].concat())?;
+    docker.demand(&[&["create"], &RUN[..], &more, &devices, &[IMAGE], &wishes].concat())?;
     // It goes on with what the lab's manager knew.
     let work = world.state.join("manager/work");
     world.demand(Command::new("chown").args(["--recursive", OWNER]).arg(&work))?;
@@ -100,7 +110,15 @@ fn in_its_place(world: &World, docker: &Docker<'_>) -> Result<()> {
     let inside = docker.run(&["exec", "cairn", "cairn", "status"])?;
     ensure!(inside.is_ok(), "`cairn status` in the container: {}", inside.words());
 
+    talks(world, docker, &mut serial)?;
+    let disks = docker.demand(&["exec", "cairn", "cairn", "node", "disks"])?;
+    let offered = disks.lines().any(|line| line.starts_with(DISK_ID) && line.ends_with("offered"));
+    ensure!(offered, "the stick is not offered: {disks}");
+    let prepare = ["exec", "cairn", "cairn", "node", "prepare", NODE, "--disk", DISK_ID];
+    let written = docker.begin("", &prepare)?;
+
     stranger::start(world, MACHINE, DiskSpec::blank("contained", DISK))?;
+    is_written(world, docker, written, &stick)?;
     let machine = discovered(world, MACHINE, Duration::from_secs(180))?;
     let answer = approve(world, &machine, &current_code(world, &machine)?, &["--as", NODE])?;
     ensure!(answer.is_ok(), "the approval was refused: {}", answer.words());
@@ -111,6 +129,50 @@ fn in_its_place(world: &World, docker: &Docker<'_>) -> Result<()> {
     ensure!(code == "0", "told to stop, it ended with {code}");
     // And the lab's manager with what this one knows.
     docker.demand(&["cp", "cairn:/state/.", path(&work)?]).map(drop)
+}
+
+/// As the README has it, but for what sysfs would say of the stick by itself, and for a pseudo-terminal, whose node is
+/// good only where it is.
+fn devices(stick: &Stick, serial: &Serial) -> Result<[String; 4]> {
+    Ok([
+        format!("--device={}:/dev/{STICK}", path(&stick.node)?),
+        format!("--group-add={GROUP}"),
+        format!("--volume={}:/sys/block:ro", path(&stick.sys)?),
+        format!("--volume={}:/dev/{ADAPTER}", path(serial.device())?),
+    ])
+}
+
+/// A node's console, both ways.
+fn talks(world: &World, docker: &Docker<'_>, serial: &mut Serial) -> Result<()> {
+    let list = docker.demand(&["exec", "cairn", "cairn", "node", "console"])?;
+    ensure!(list.contains(&format!("\u{25cf} {ADAPTER}")), "the serial adapter can't be opened: {list}");
+    let console = ["exec", "--interactive", "cairn", "cairn", "node", "console", ADAPTER];
+    let mut reader = docker.begin("the recovery key", &console)?;
+    serial.says("etcd-1 is locked\r\n")?;
+    let talked = serial.hears(world, "the recovery key\r").and_then(|()| {
+        world.until("the words of the console", Duration::from_secs(30), || {
+            let [said, _] = reader.printed()?;
+            let said = String::from_utf8_lossy(&said).into_owned();
+            ensure!(said.contains("etcd-1 is locked"), "it says '{said}'");
+            Ok(())
+        })
+    });
+    let last = reader.kill()?;
+    talked.context(last)
+}
+
+/// The manager has read it back; its checksum is also that of what the kernel has on the disk.
+fn is_written(world: &World, docker: &Docker<'_>, mut writer: Running, stick: &Stick) -> Result<()> {
+    let answer = world.until("the medium to be written", Duration::from_secs(240), || {
+        writer.ended()?.with_context(|| format!("so far: {:?}", writer.printed()))
+    })?;
+    ensure!(answer.words().contains("written and read back"), "no medium was written: {}", answer.words());
+    let media = docker.demand(&["exec", "cairn", "cairn", "node", "media", "--json"])?;
+    let media: Vec<MediumStatus> = serde_json::from_str(&media)?;
+    let medium = media.iter().find(|medium| medium.node.as_str() == NODE).context("it is not listed")?;
+    let sum = stick.sum(world)?;
+    ensure!(sum == medium.sha256, "on the stick is {sum}, and not {}", medium.sha256);
+    Ok(())
 }
 
 /// The kernel's word, not Docker's.

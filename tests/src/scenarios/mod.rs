@@ -11,6 +11,7 @@ mod owner;
 mod shutdown;
 pub mod stranger;
 mod teardown;
+mod terminal;
 mod uninjected;
 pub mod unlocking;
 mod waiting;
@@ -110,6 +111,12 @@ pub const ALL: &[Scenario] = &[
         needs: Needs::Empty,
         seconds: 1500,
         run: owner::whole_way,
+    },
+    Scenario {
+        name: "an owner goes her whole way at a terminal, with machines from the network, from a card and by an installer stick",
+        needs: Needs::Empty,
+        seconds: 1500,
+        run: terminal::whole_way,
     },
     Scenario {
         name: "what a killed lab left is cleared by the next one and by `lab down`",

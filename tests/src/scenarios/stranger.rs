@@ -49,7 +49,7 @@ fn tail(text: &str) -> &str {
 }
 
 /// A disk image with an ext4 file system `photos` that holds a file.
-fn photos(world: &World) -> Result<std::path::PathBuf> {
+pub fn photos(world: &World) -> Result<std::path::PathBuf> {
     let folder = world.scratch.join("photos");
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("beach.jpg"), "not really a picture")?;

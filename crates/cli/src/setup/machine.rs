@@ -32,6 +32,12 @@ pub fn next<'a>(status: &'a Status, left: &BTreeSet<String>) -> Step<'a> {
     }
 }
 
+/// Machines that can't be asked about, with a reason to be told. What stands in the way of one that is asked about is
+/// shown with the question.
+pub fn only_told(status: &Status) -> impl Iterator<Item = &MachineStatus> {
+    status.machines.iter().filter(|it| (it.unfit.is_some() || it.refused.is_some()) && !waits(it))
+}
+
 fn waits(machine: &MachineStatus) -> bool {
     let can_be_named = machine.code.is_some() || machine.waits_for_disk;
     can_be_named && !machine.approved && machine.unfit.is_none() && machine.inventory.is_some()
@@ -207,6 +213,17 @@ mod tests {
         assert_eq!(next(&status, &none), Step::Healthy);
         status.healthy = false;
         assert_eq!(next(&status, &none), Step::Wait);
+    }
+
+    #[test]
+    fn a_machine_that_waits_for_its_disk_is_shown_once_with_the_question() {
+        let mut status = Status { machines: vec![machine("stick"), machine("used")], ..Status::default() };
+        for machine in &mut status.machines {
+            (machine.code, machine.refused) = (None, Some("name a disk".into()));
+        }
+        status.machines[0].waits_for_disk = true;
+        assert_eq!(only_told(&status).map(|it| it.id.as_str()).collect::<Vec<_>>(), ["used"]);
+        assert_eq!(next(&status, &BTreeSet::new()), Step::Ask(&status.machines[0]));
     }
 
     #[test]

@@ -16,10 +16,12 @@ const MOST: usize = 64;
 
 /// One serial adapter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Adapter {
     /// By which it is asked for: udev's name where there is one, else the kernel's.
     pub name: String,
     /// The device itself, such as `/dev/ttyUSB0`.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub device: PathBuf,
     /// Why it can't be opened, and what to do.
     pub problem: Option<String>,

@@ -30,11 +30,33 @@ async fn look(shared: &Shared) -> Result<Vec<Item>, Problem> {
 }
 
 /// What is wanted, and what of it is there.
+#[utoipa::path(
+    get,
+    path = "/api/v1/artifacts",
+    operation_id = "artifacts",
+    tag = "artifacts",
+    responses(
+        (status = 200, body = Vec<Listed>, description = "Each pinned file"),
+        (status = 409, description = "The pins are wrong, or no cluster file is open."),
+        (status = 500, description = "The manager could not read or write what is its own."),
+    )
+)]
 pub async fn list(_: Session, State(shared): State<Shared>) -> Result<Json<Vec<Listed>>, Problem> {
     Ok(Json(look(&shared).await?.iter().map(Item::listed).collect()))
 }
 
 /// Begins to fetch what is missing.
+#[utoipa::path(
+    post,
+    path = "/api/v1/artifacts/pull",
+    operation_id = "pullArtifacts",
+    tag = "artifacts",
+    responses(
+        (status = 202, body = JobStatus, description = "It has begun"),
+        (status = 409, description = "It is being fetched already, the pins are wrong, or no cluster file is open."),
+        (status = 500, description = "The manager could not read or write what is its own."),
+    )
+)]
 pub async fn pull(
     _: Session,
     State(shared): State<Shared>,
@@ -56,7 +78,17 @@ pub async fn pull(
     Ok((StatusCode::ACCEPTED, view(&shared)?))
 }
 
-/// How far that is.
+/// How far fetching is.
+#[utoipa::path(
+    get,
+    path = "/api/v1/artifacts/pull",
+    operation_id = "artifactsJob",
+    tag = "artifacts",
+    responses(
+        (status = 200, body = JobStatus, description = "The job that was begun last"),
+        (status = 404, description = "Nothing was fetched since the manager started."),
+    )
+)]
 pub async fn pulling(_: Session, State(shared): State<Shared>) -> Result<Json<JobStatus>, Problem> {
     view(&shared)
 }

@@ -131,7 +131,7 @@ async fn a_node_and_a_machine_that_is_none_yet_blink_for_a_bounded_time() {
     let machine = site.lab.until_code().await;
     let blink = async |path: &str, body: &str| {
         let request = post(&format!("/api/v1/{path}/blink")).header(header::AUTHORIZATION, site.bearer());
-        let answer = site.send(request, body).await;
+        let answer = site.send(request.header(header::CONTENT_TYPE, "application/json"), body).await;
         (answer.status(), text(answer).await)
     };
     for path in ["nodes/etcd-1".to_owned(), format!("machines/{}", machine.id)] {

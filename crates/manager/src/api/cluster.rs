@@ -1,21 +1,42 @@
 //! What is asked of the cluster as a whole: checks, what may be done now, shutting down, starting, removing a node.
 
+use super::ask::Part;
 use super::types::{ActionStatus, CheckStatus, PowerResponse};
 use super::{Problem, Session, Shared, nodes};
 use crate::book::BookError;
 use crate::{check, power, question};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use cairn_model::cluster::Name;
 use cairn_vault::file::NextError;
 use cairn_wire::message::Request;
 use std::sync::Arc;
 
+/// What is wrong with each node, and what to do.
+#[utoipa::path(
+    get,
+    path = "/api/v1/checks",
+    operation_id = "checks",
+    tag = "cluster",
+    responses(
+        (status = 200, body = Vec<CheckStatus>, description = "What was tried, what came back"),
+    )
+)]
 pub async fn checks(_: Session, State(shared): State<Shared>) -> Json<Vec<CheckStatus>> {
     Json(check::checks(&shared.core.status()))
 }
 
+/// What the owner may do now, and why not.
+#[utoipa::path(
+    get,
+    path = "/api/v1/actions",
+    operation_id = "actions",
+    tag = "cluster",
+    responses(
+        (status = 200, body = Vec<ActionStatus>, description = "Every action"),
+    )
+)]
 pub async fn actions(_: Session, State(shared): State<Shared>) -> Json<Vec<ActionStatus>> {
     Json(question::actions(&shared.core.status()))
 }
@@ -30,6 +51,17 @@ fn offered(shared: &Shared, id: &str) -> Result<(), Problem> {
     }
 }
 
+/// Powers all nodes off, in the order of their roles.
+#[utoipa::path(
+    post,
+    path = "/api/v1/shutdown",
+    operation_id = "shutDown",
+    tag = "cluster",
+    responses(
+        (status = 202, body = PowerResponse, description = "It has begun; the events tell the rest"),
+        (status = 409, description = "It makes no sense now, or no cluster file is open."),
+    )
+)]
 pub async fn shut_down(
     _: Session,
     State(shared): State<Shared>,
@@ -44,6 +76,17 @@ pub async fn shut_down(
     Ok((StatusCode::ACCEPTED, Json(PowerResponse { subject: plan.subject.clone(), plan })))
 }
 
+/// Unlocks all nodes, and waits until the cluster is healthy.
+#[utoipa::path(
+    post,
+    path = "/api/v1/start",
+    operation_id = "start",
+    tag = "cluster",
+    responses(
+        (status = 202, body = PowerResponse, description = "It has begun; the events tell the rest"),
+        (status = 409, description = "It makes no sense now, or no cluster file is open."),
+    )
+)]
 pub async fn start(
     _: Session,
     State(shared): State<Shared>,
@@ -56,12 +99,28 @@ pub async fn start(
     Ok((StatusCode::ACCEPTED, Json(PowerResponse { subject: plan.subject.clone(), plan })))
 }
 
-/// Switches the node off if it is on, and takes it out of the cluster file. Its disk stays as it is: encrypted,
-/// and with a recovery key that follows from the cluster file.
+/// Takes a node out of the cluster.
+///
+/// It is switched off if it is on, and taken out of the cluster file. Its disk stays as it is: encrypted, and with a
+/// recovery key that follows from the cluster file.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/nodes/{name}",
+    operation_id = "removeNode",
+    tag = "nodes",
+    params(("name" = cairn_model::cluster::Name, Path, description = "A node", example = "etcd-1")),
+    responses(
+        (status = 204, description = "It is out"),
+        (status = 404, description = "There is no such node."),
+        (status = 409, description = "It stays, or was not reached, or no cluster file is open."),
+        (status = 422, description = "That is no name of a node."),
+        (status = 500, description = "The manager could not read or write what is its own."),
+    )
+)]
 pub async fn remove(
     _: Session,
     State(shared): State<Shared>,
-    Path(name): Path<String>,
+    Part(name): Part,
 ) -> Result<StatusCode, Problem> {
     offered(&shared, "remove-node")?;
     let core = &shared.core;

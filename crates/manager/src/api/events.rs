@@ -67,6 +67,20 @@ fn job(item: &Item) -> Option<Event> {
     Event::default().event("job").id(number.to_string()).json_data(message).ok()
 }
 
+/// The steps of all jobs as they happen.
+///
+/// Server-sent events without an end. `job`: its data is an `EventMessage`, its id the number to resume after.
+/// `status`: what `/api/v1/status` gives has changed.
+#[utoipa::path(
+    get,
+    path = "/api/v1/events",
+    operation_id = "events",
+    tag = "cluster",
+    params(("Last-Event-ID" = Option<String>, Header, description = "The number of the last event that was read; all are told when it is left out or no number")),
+    responses(
+        (status = 200, body = crate::api::ServerSentEvent, content_type = "text/event-stream", description = "Events, those after the named one first"),
+    )
+)]
 pub async fn events(
     _: Session,
     State(shared): State<Shared>,

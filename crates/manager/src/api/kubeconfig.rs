@@ -19,6 +19,19 @@ impl AsRef<[u8]> for Wiped {
     }
 }
 
+/// What opens Kubernetes.
+///
+/// It is asked of the nodes that run it, and kept nowhere.
+#[utoipa::path(
+    get,
+    path = "/api/v1/kubeconfig",
+    operation_id = "kubeconfig",
+    tag = "cluster",
+    responses(
+        (status = 200, body = Secret, content_type = "application/yaml", description = "A kubeconfig, which is a secret"),
+        (status = 409, description = "No node has one, or no cluster file is open."),
+    )
+)]
 pub async fn kubeconfig(_: Session, State(shared): State<Shared>) -> Result<Response, Problem> {
     let secret = find(&shared.core).await?;
     let headers = [

@@ -1,13 +1,14 @@
 //! A node's journal: which units write to it, its last entries, and what comes.
 
+use super::ask::{Part, bad};
 use super::events::LAST_EVENT_ID;
 use super::types::{LogBroken, NodeLog, NodeUnits};
 use super::{Problem, Session, Shared, nodes};
 use crate::core::Core;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use cairn_model::cluster::Name;
@@ -26,24 +27,42 @@ const DEFAULT_LINES: u32 = 200;
 const AGAIN: Duration = Duration::from_secs(3);
 
 /// What stands behind the question mark.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct LogParameters {
     /// All units when empty, too: a form sends it so.
     #[serde(default)]
     unit: Option<String>,
+    /// The last so many, or after a cursor the first so many: 200 when left out, 1000 at most.
     #[serde(default)]
     lines: Option<u32>,
+    /// A cursor: only what came after it.
     #[serde(default)]
     after: Option<Cursor>,
+    /// As server-sent events, for as long as somebody reads.
     #[serde(default)]
     follow: bool,
 }
 
+/// Which units write to a node's log.
+#[utoipa::path(
+    get,
+    path = "/api/v1/nodes/{name}/units",
+    operation_id = "nodeUnits",
+    tag = "nodes",
+    params(("name" = cairn_model::cluster::Name, Path, description = "A node", example = "etcd-1")),
+    responses(
+        (status = 200, body = NodeUnits, description = "Units, by name"),
+        (status = 404, description = "There is no such node."),
+        (status = 409, description = "The node was not reached or refuses, or no cluster file is open."),
+        (status = 422, description = "That is no name of a node."),
+    )
+)]
 pub async fn units(
     _: Session,
     State(shared): State<Shared>,
-    Path(name): Path<String>,
+    Part(name): Part,
 ) -> Result<Json<NodeUnits>, Problem> {
     let name = nodes::parse(&name)?;
     match nodes::ask(&shared.core, &name, &Request::Units).await? {
@@ -52,14 +71,30 @@ pub async fn units(
     }
 }
 
+/// A node's log.
+///
+/// With `follow=true` it is server-sent events without an end. `entry`: its data is a `LogEntry`, its id the cursor
+/// to resume after. `broken`: its data is a `LogBroken`; the node can't be read now, and is tried again.
+#[utoipa::path(
+    get,
+    path = "/api/v1/nodes/{name}/logs",
+    operation_id = "nodeLogs",
+    tag = "nodes",
+    params(("name" = cairn_model::cluster::Name, Path, description = "A node", example = "etcd-1"), LogParameters, ("Last-Event-ID" = Option<Cursor>, Header, description = "The cursor of the last entry that was read; goes before `after`")),
+    responses(
+        (status = 200, description = "Entries, oldest first", content((NodeLog = "application/json"), (crate::api::ServerSentEvent = "text/event-stream"))),
+        (status = 404, description = "There is no such node."),
+        (status = 409, description = "The node was not reached or refuses, or no cluster file is open."),
+        (status = 422, description = "The name, the unit, the cursor or a number is not what is taken here."),
+    )
+)]
 pub async fn logs(
     _: Session,
     State(shared): State<Shared>,
-    Path(name): Path<String>,
+    Part(name): Part,
     parameters: Result<Query<LogParameters>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let bad = |words: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-request", words);
     let name = nodes::parse(&name)?;
     let Query(LogParameters { unit, lines, after, follow }) =
         parameters.map_err(|error| bad(error.body_text()))?;

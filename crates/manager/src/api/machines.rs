@@ -1,5 +1,6 @@
 //! The owner's word for a machine.
 
+use super::ask::{Asked, Part};
 use super::types::{ApproveRequest, ApproveResponse};
 use super::{Problem, Session, Shared};
 use crate::approve::{self, ApproveError};
@@ -8,8 +9,7 @@ use crate::core::Core;
 use crate::journal::{Approval, Way};
 use crate::suit;
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use cairn_model::cluster::{EditError, Fingerprint, Name, Role};
 use cairn_vault::file::NextError;
@@ -158,13 +158,28 @@ async fn cluster_file(core: &Core) -> String {
     format!("the cluster file will have some {room}{advice}")
 }
 
+/// The owner's word for a machine: it becomes a node.
+#[utoipa::path(
+    post,
+    path = "/api/v1/machines/{id}/approve",
+    operation_id = "approveMachine",
+    tag = "machines",
+    params(("id" = String, Path, description = "A machine, by the fingerprint of its key")),
+    request_body = ApproveRequest,
+    responses(
+        (status = 200, body = ApproveResponse, description = "It is approved, and will be installed"),
+        (status = 403, description = "The code is another one than the machine shows, or another site's page sent it."),
+        (status = 404, description = "No such machine is here."),
+        (status = 409, description = "It does not wait, its place is taken, its disk is not blank or has to be chosen, or no cluster file is open."),
+        (status = 422, description = "The name, the role or the disk does not fit, or the body is not what is taken here."),
+        (status = 500, description = "The manager could not read or write what is its own."),
+    )
+)]
 pub async fn approve(
     _: Session,
     State(shared): State<Shared>,
-    Path(id): Path<String>,
-    body: Result<Json<ApproveRequest>, JsonRejection>,
+    Part(id): Part,
+    Asked(request): Asked<ApproveRequest>,
 ) -> Result<Json<ApproveResponse>, Problem> {
-    let Json(request) = body
-        .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-request", error.body_text()))?;
     Ok(Json(give(&shared.core, &id, &request).await?))
 }

@@ -1,14 +1,13 @@
 //! Prepared media, over HTTP.
 
+use super::ask::{Asked, AskedOrNot, Part};
 use super::nodes::parse;
 use super::types::{DiskStatus, JobStatus, MediumFormat, MediumRequest, MediumStatus, WriteMediumRequest};
 use super::{Problem, Session, Shared};
 use crate::core::unix_now;
 use crate::media::{self, MediaError, Wish, job, send};
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cairn_model::cluster::Name;
@@ -27,19 +26,27 @@ impl From<MediaError> for Problem {
 }
 
 /// The disk image of a new prepared medium.
+#[utoipa::path(
+    post,
+    path = "/api/v1/nodes/{name}/medium",
+    operation_id = "prepareMedium",
+    tag = "media",
+    params(("name" = cairn_model::cluster::Name, Path, description = "A node", example = "etcd-1")),
+    request_body = Option<MediumRequest>,
+    responses(
+        (status = 200, description = "The image; `cairn-medium`, `cairn-image-length` and `cairn-image-sha256` speak of it as it is on the medium", content((Vec<u8> = "application/gzip"), (Vec<u8> = "application/octet-stream")), headers(("cairn-medium" = String, description = "Its join key's id"), ("cairn-image-length" = u64, description = "Bytes"), ("cairn-image-sha256" = String, description = "In hexadecimal digits"))),
+        (status = 404, description = "There is no such node."),
+        (status = 409, description = "A machine has the place, there is no node image, or no cluster file is open."),
+        (status = 422, description = "That is no name of a node, the time is too long, or the body is not what is taken here."),
+        (status = 500, description = "The manager could not read or write what is its own."),
+    )
+)]
 pub async fn medium(
     _: Session,
     State(shared): State<Shared>,
-    Path(name): Path<String>,
-    body: Bytes,
+    Part(name): Part,
+    AskedOrNot(request): AskedOrNot<MediumRequest>,
 ) -> Result<Response, Problem> {
-    let request = if body.is_empty() {
-        MediumRequest::default()
-    } else {
-        serde_json::from_slice(&body).map_err(|error| {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-request", error.to_string())
-        })?
-    };
     image(&shared, &name, request).await
 }
 
@@ -70,25 +77,53 @@ pub(crate) async fn image(shared: &Shared, name: &str, request: MediumRequest) -
 }
 
 /// Writes a new medium to a disk of this machine.
+///
+/// What is on the disk is lost.
+#[utoipa::path(
+    post,
+    path = "/api/v1/nodes/{name}/medium/write",
+    operation_id = "writeMedium",
+    tag = "media",
+    params(("name" = cairn_model::cluster::Name, Path, description = "A node", example = "etcd-1")),
+    request_body = WriteMediumRequest,
+    responses(
+        (status = 202, body = JobStatus, description = "It has begun"),
+        (status = 404, description = "There is no such node or disk."),
+        (status = 409, description = "A machine has the place, the disk is refused, another medium is being written, or no cluster file is open."),
+        (status = 422, description = "That is no name of a node, the time is too long, or the body is not what is taken here."),
+        (status = 500, description = "The manager could not read or write what is its own."),
+    )
+)]
 pub async fn write(
     _: Session,
     State(shared): State<Shared>,
-    Path(name): Path<String>,
-    body: Result<Json<WriteMediumRequest>, JsonRejection>,
+    Part(name): Part,
+    Asked(request): Asked<WriteMediumRequest>,
 ) -> Result<(StatusCode, Json<JobStatus>), Problem> {
-    let Json(WriteMediumRequest { disk, valid_seconds, kind, wifi }) = body
-        .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-request", error.body_text()))?;
+    let WriteMediumRequest { disk, valid_seconds, kind, wifi } = request;
     let name = parse(&name)?;
     let wish = Wish { node: name.clone(), kind, valid: valid_seconds, wifi };
     job::start(&shared.core, wish, disk).await?;
     Ok((StatusCode::ACCEPTED, Json(view(&shared, &name)?)))
 }
 
-/// How far that is.
+/// How far writing a medium is.
+#[utoipa::path(
+    get,
+    path = "/api/v1/nodes/{name}/medium/write",
+    operation_id = "writeMediumJob",
+    tag = "media",
+    params(("name" = cairn_model::cluster::Name, Path, description = "A node", example = "etcd-1")),
+    responses(
+        (status = 200, body = JobStatus, description = "The job that was begun last"),
+        (status = 404, description = "None was written since the manager started."),
+        (status = 422, description = "That is no name of a node."),
+    )
+)]
 pub async fn writing(
     _: Session,
     State(shared): State<Shared>,
-    Path(name): Path<String>,
+    Part(name): Part,
 ) -> Result<Json<JobStatus>, Problem> {
     Ok(Json(view(&shared, &parse(&name)?)?))
 }
@@ -101,12 +136,31 @@ fn view(shared: &Shared, name: &Name) -> Result<JobStatus, Problem> {
 }
 
 /// The media that were prepared, and what became of them.
+#[utoipa::path(
+    get,
+    path = "/api/v1/media",
+    operation_id = "media",
+    tag = "media",
+    responses(
+        (status = 200, body = Vec<MediumStatus>, description = "The one that is good for the longest first"),
+    )
+)]
 pub async fn list(_: Session, State(shared): State<Shared>) -> Json<Vec<MediumStatus>> {
     let file = shared.core.book.file();
     Json(shared.core.book.journal(|journal| media::list::list(file.cluster(), journal, unix_now())))
 }
 
 /// The disks of this machine.
+#[utoipa::path(
+    get,
+    path = "/api/v1/disks",
+    operation_id = "disks",
+    tag = "media",
+    responses(
+        (status = 200, body = Vec<DiskStatus>, description = "Those that are refused too, and why"),
+        (status = 500, description = "The manager could not read or write what is its own."),
+    )
+)]
 pub async fn disks(_: Session) -> Result<Json<Vec<DiskStatus>>, Problem> {
     let disks = tokio::task::spawn_blocking(media::disks).await;
     disks.map(Json).map_err(|error| Problem::internal(&error))

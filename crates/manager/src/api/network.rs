@@ -1,5 +1,6 @@
 //! The network, as the manager's machine sees it.
 
+use super::ask::AskedOrNot;
 use super::{Problem, Session, Shared};
 use crate::network::types::{NetworkReport, ScanReport, ScanRequest};
 use crate::network::{self, ScanRefused};
@@ -9,25 +10,44 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use cairn_workflow::log::chain;
 
+/// The network, as the manager's machine sees it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/network",
+    operation_id = "network",
+    tag = "network",
+    responses(
+        (status = 200, body = NetworkReport, description = "Interfaces, ports, machines on the wire"),
+        (status = 500, description = "The manager could not read or write what is its own."),
+    )
+)]
 pub async fn network(_: Session, State(shared): State<Shared>) -> Result<impl IntoResponse, Problem> {
     let report: NetworkReport =
         network::look(&shared.core).await.map_err(|error| Problem::internal(&error))?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(report)))
 }
 
+/// Looks for machines and DHCP servers on a network.
+///
 /// Takes a few seconds; who hangs up ends it.
+#[utoipa::path(
+    post,
+    path = "/api/v1/network/scan",
+    operation_id = "scanNetwork",
+    tag = "network",
+    request_body = Option<ScanRequest>,
+    responses(
+        (status = 200, body = ScanReport, description = "What answered"),
+        (status = 404, description = "There is no such interface."),
+        (status = 409, description = "A scan runs, nothing is connected, it could not be done, or no cluster file is open."),
+        (status = 500, description = "The manager could not read or write what is its own."),
+    )
+)]
 pub async fn scan(
     _: Session,
     State(shared): State<Shared>,
-    body: axum::body::Bytes,
+    AskedOrNot(request): AskedOrNot<ScanRequest>,
 ) -> Result<Json<ScanReport>, Problem> {
-    let request = if body.is_empty() {
-        ScanRequest::default()
-    } else {
-        serde_json::from_slice(&body).map_err(|error| {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-request", error.to_string())
-        })?
-    };
     let found = network::scan(&shared.core, &request).await;
     Ok(Json(found.map_err(|refused| {
         let (status, kind) = match &refused {

@@ -1,9 +1,10 @@
 //! What is asked of one node, and the cluster file.
 
+use super::ask::Part;
 use super::{Problem, Session, Shared};
 use crate::core::Core;
 use crate::dial;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cairn_model::cluster::Name;
@@ -16,25 +17,63 @@ pub(super) fn parse(name: &str) -> Result<Name, Problem> {
         .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no-such-node", error.to_string()))
 }
 
-/// The sealed text, as the owner keeps it in the password manager.
+/// The sealed cluster file, as the owner keeps it in the password manager.
+#[utoipa::path(
+    get,
+    path = "/api/v1/cluster-file",
+    operation_id = "clusterFile",
+    tag = "cluster",
+    responses(
+        (status = 200, body = String, content_type = "text/plain; charset=utf-8", description = "The newest generation"),
+        (status = 500, description = "The manager could not read or write what is its own."),
+    )
+)]
 pub async fn cluster_file(_: Session, State(shared): State<Shared>) -> Result<Response, Problem> {
     let text = shared.core.book.sealed_text().await.map_err(|error| Problem::internal(&error))?;
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, text).into_response())
 }
 
+/// Restarts a node.
+#[utoipa::path(
+    post,
+    path = "/api/v1/nodes/{name}/restart",
+    operation_id = "restartNode",
+    tag = "nodes",
+    params(("name" = cairn_model::cluster::Name, Path, description = "A node", example = "etcd-1")),
+    responses(
+        (status = 204, description = "It does"),
+        (status = 404, description = "There is no such node."),
+        (status = 409, description = "The node was not reached or refuses, or no cluster file is open."),
+        (status = 422, description = "That is no name of a node."),
+    )
+)]
 pub async fn restart(
     _: Session,
     State(shared): State<Shared>,
-    Path(name): Path<String>,
+    Part(name): Part,
 ) -> Result<StatusCode, Problem> {
     tell(&shared.core, &parse(&name)?, &Request::Restart).await
 }
 
+/// Powers a node off.
+#[utoipa::path(
+    post,
+    path = "/api/v1/nodes/{name}/poweroff",
+    operation_id = "powerOffNode",
+    tag = "nodes",
+    params(("name" = cairn_model::cluster::Name, Path, description = "A node", example = "etcd-1")),
+    responses(
+        (status = 204, description = "It does"),
+        (status = 404, description = "There is no such node."),
+        (status = 409, description = "The node was not reached or refuses, or no cluster file is open."),
+        (status = 422, description = "That is no name of a node."),
+    )
+)]
 pub async fn power_off(
     _: Session,
     State(shared): State<Shared>,
-    Path(name): Path<String>,
+    Part(name): Part,
 ) -> Result<StatusCode, Problem> {
     tell(&shared.core, &parse(&name)?, &Request::PowerOff).await
 }

@@ -1,20 +1,22 @@
 //! Which path does what.
 
 use super::{
-    Session, artifacts, auth, blink, cluster, events, kubeconfig, logs, machines, media, network, nodes,
+    Session, artifacts, auth, blink, cluster, events, kubeconfig, lan, logs, machines, media, network, nodes,
     serial,
 };
 use crate::core::Core;
+use crate::lan::Lan;
+use crate::site::Site;
 use crate::web;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
-use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use cairn_vault::file::MOST_BYTES;
-use std::net::SocketAddr;
 use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// A pasted cluster file of the largest kind, as a form writes it: line ends and a few signs of base64 take three
 /// or six bytes each.
@@ -23,43 +25,62 @@ pub const MOST_BODY: usize = 2 * MOST_BYTES;
 #[derive(Clone)]
 pub struct Shared {
     pub core: Arc<Core>,
+    /// Where it was asked.
+    pub site: Site,
+    pub lan: Arc<Lan>,
 }
 
-pub fn router(core: Arc<Core>, bound: SocketAddr) -> Router {
-    Router::new()
-        .route("/api/v1/status", get(status))
-        .route("/api/v1/events", get(events::events))
-        .route("/api/v1/network", get(network::network))
-        .route("/api/v1/network/scan", post(network::scan))
-        .route("/api/v1/serial", get(serial::list))
-        .route("/api/v1/serial/{name}/stream", get(serial::stream))
-        .route("/api/v1/serial/{name}/input", post(serial::input))
-        .route("/api/v1/artifacts", get(artifacts::list))
-        .route("/api/v1/artifacts/pull", get(artifacts::pulling).post(artifacts::pull))
-        .route("/api/v1/cluster-file", get(nodes::cluster_file))
-        .route("/api/v1/machines/{id}/approve", post(machines::approve))
-        .route("/api/v1/nodes/{name}/medium", post(media::medium))
-        .route("/api/v1/nodes/{name}/medium/write", get(media::writing).post(media::write))
-        .route("/api/v1/media", get(media::list))
-        .route("/api/v1/disks", get(media::disks))
-        .route("/api/v1/nodes/{name}/restart", post(nodes::restart))
-        .route("/api/v1/nodes/{name}/poweroff", post(nodes::power_off))
-        .route("/api/v1/nodes/{name}/blink", post(blink::node))
-        .route("/api/v1/machines/{id}/blink", post(blink::machine))
-        .route("/api/v1/kubeconfig", get(kubeconfig::kubeconfig))
-        .route("/api/v1/nodes/{name}/units", get(logs::units))
-        .route("/api/v1/nodes/{name}/logs", get(logs::logs))
-        .route("/api/v1/nodes/{name}", delete(cluster::remove))
-        .route("/api/v1/checks", get(cluster::checks))
-        .route("/api/v1/actions", get(cluster::actions))
-        .route("/api/v1/shutdown", post(cluster::shut_down))
-        .route("/api/v1/start", post(cluster::start))
+/// Each handler says its own path, and is a part of the description by being here.
+pub fn operations() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(status))
+        .routes(routes!(events::events))
+        .routes(routes!(network::network))
+        .routes(routes!(network::scan))
+        .routes(routes!(lan::lan, lan::switch))
+        .routes(routes!(serial::list))
+        .routes(routes!(serial::stream))
+        .routes(routes!(serial::input))
+        .routes(routes!(artifacts::list))
+        .routes(routes!(artifacts::pulling, artifacts::pull))
+        .routes(routes!(nodes::cluster_file))
+        .routes(routes!(machines::approve))
+        .routes(routes!(media::medium))
+        .routes(routes!(media::writing, media::write))
+        .routes(routes!(media::list))
+        .routes(routes!(media::disks))
+        .routes(routes!(nodes::restart))
+        .routes(routes!(nodes::power_off))
+        .routes(routes!(blink::node))
+        .routes(routes!(blink::machine))
+        .routes(routes!(kubeconfig::kubeconfig))
+        .routes(routes!(logs::units))
+        .routes(routes!(logs::logs))
+        .routes(routes!(cluster::remove))
+        .routes(routes!(cluster::checks))
+        .routes(routes!(cluster::actions))
+        .routes(routes!(cluster::shut_down))
+        .routes(routes!(cluster::start))
+}
+
+pub fn router(core: Arc<Core>, site: Site, lan: Arc<Lan>) -> Router {
+    Router::from(operations())
         .merge(web::router())
         .layer(DefaultBodyLimit::max(MOST_BODY))
-        .layer(from_fn_with_state(bound, auth::own_host_only))
-        .with_state(Shared { core })
+        .layer(from_fn_with_state(site, auth::own_host_only))
+        .with_state(Shared { core, site, lan })
 }
 
+/// How the cluster is.
+#[utoipa::path(
+    get,
+    path = "/api/v1/status",
+    operation_id = "status",
+    tag = "cluster",
+    responses(
+        (status = 200, body = super::Status, description = "Every node, machine and job"),
+    )
+)]
 async fn status(_: Session, State(shared): State<Shared>) -> impl IntoResponse {
     ([(header::CACHE_CONTROL, "no-store")], Json(shared.core.status()))
 }

@@ -1,10 +1,10 @@
 //! The serial adapters of the manager's machine: consoles of nodes that have no screen.
 
+use super::ask::{Part, Raw};
 use super::events::LAST_EVENT_ID;
 use super::{Problem, Session, Shared};
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use base64::Engine as _;
@@ -18,18 +18,44 @@ use std::sync::Arc;
 /// More than anybody types or pastes into a console at once.
 const MOST_INPUT: usize = 4096;
 
+/// The serial adapters of the manager's machine.
+#[utoipa::path(
+    get,
+    path = "/api/v1/serial",
+    operation_id = "serialAdapters",
+    tag = "serial",
+    responses(
+        (status = 200, body = Vec<Adapter>, description = "By name"),
+        (status = 500, description = "The manager could not read or write what is its own."),
+    )
+)]
 pub async fn list(_: Session, State(shared): State<Shared>) -> Result<Json<Vec<Adapter>>, Problem> {
     let consoles = Arc::clone(&shared.core.consoles);
     let listed = tokio::task::spawn_blocking(move || consoles.list()).await;
     listed.map(Json).map_err(|error| Problem::internal(&error))
 }
 
-/// What the console says: events `output` with the bytes in base64, and the number of the last byte as their
-/// id. Whoever names none gets what was said before, as far as it is remembered.
+/// What a console says, as it comes.
+///
+/// Server-sent events `output`: the data is bytes in base64, the id the number of the last byte. Whoever names none
+/// gets what was said before, as far as it is remembered.
+#[utoipa::path(
+    get,
+    path = "/api/v1/serial/{name}/stream",
+    operation_id = "serialStream",
+    tag = "serial",
+    params(("name" = String, Path, description = "An adapter"), ("Last-Event-ID" = Option<String>, Header, description = "The number of the last byte that was read")),
+    responses(
+        (status = 200, body = crate::api::ServerSentEvent, content_type = "text/event-stream", description = "Events, those after the named byte first"),
+        (status = 404, description = "There is no such adapter."),
+        (status = 409, description = "The adapter could not be opened, or no cluster file is open."),
+        (status = 500, description = "The manager could not read or write what is its own."),
+    )
+)]
 pub async fn stream(
     _: Session,
     State(shared): State<Shared>,
-    Path(name): Path<String>,
+    Part(name): Part,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let last = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -44,12 +70,26 @@ fn output(reader: Reader) -> impl Stream<Item = Result<Event, Infallible>> {
     })
 }
 
-/// The body is typed as it is.
+/// Types bytes into a console, as they are.
+#[utoipa::path(
+    post,
+    path = "/api/v1/serial/{name}/input",
+    operation_id = "serialInput",
+    tag = "serial",
+    params(("name" = String, Path, description = "An adapter")),
+    request_body(content = String, content_type = "application/octet-stream", description = "4096 bytes at most"),
+    responses(
+        (status = 204, description = "They were written"),
+        (status = 404, description = "There is no such adapter."),
+        (status = 409, description = "The adapter was not opened, it takes no input, or no cluster file is open."),
+        (status = 500, description = "The manager could not read or write what is its own."),
+    )
+)]
 pub async fn input(
     _: Session,
     State(shared): State<Shared>,
-    Path(name): Path<String>,
-    body: Bytes,
+    Part(name): Part,
+    Raw(body): Raw,
 ) -> Result<StatusCode, Problem> {
     if body.len() > MOST_INPUT {
         let words = format!("that is more than {MOST_INPUT} bytes at once: send it in smaller pieces");

@@ -4,6 +4,7 @@ use crate::api::{
     IMAGE_LENGTH, IMAGE_SHA256, JobStatus, MEDIUM_ID, MediumState, MediumStatus, NetworkReport, Problem,
     Status, router,
 };
+use crate::lan::Lan;
 use crate::simulation::{Lab, new_file_for};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -11,7 +12,6 @@ use axum::http::request::Builder;
 use axum::http::{Request, StatusCode, header};
 use axum::response::Response;
 use cairn_artifacts::{Store, Sum};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
@@ -33,8 +33,8 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         new_file_for(folder.path(), etcd, compute);
         let lab = Lab::start(folder.path(), "work");
-        let bound: SocketAddr = HOST.parse().unwrap();
-        Self { router: router(Arc::clone(&lab.core), bound), lab, folder }
+        let site = crate::site::Site::plain(HOST.parse().unwrap()).unwrap();
+        Self { router: router(Arc::clone(&lab.core), site, Lan::new(false, None, 0)), lab, folder }
     }
 
     pub(super) async fn send(&self, request: Builder, body: &str) -> Response {
@@ -69,6 +69,7 @@ async fn without_the_token_nothing_is_read_or_changed() {
     let closed = [
         "/api/v1/status",
         "/api/v1/network",
+        "/api/v1/lan",
         "/api/v1/serial",
         "/api/v1/serial/x/stream",
         "/api/v1/events",
@@ -94,6 +95,9 @@ async fn without_the_token_nothing_is_read_or_changed() {
     }
     let changes = [
         "/api/v1/network/scan",
+        "/api/v1/lan",
+        "/phone/on",
+        "/phone/off",
         "/api/v1/serial/x/input",
         "/api/v1/machines/x/approve",
         "/api/v1/nodes/etcd-1/medium",
@@ -112,7 +116,7 @@ async fn without_the_token_nothing_is_read_or_changed() {
         assert_eq!(site.send(post(path), "").await.status(), StatusCode::UNAUTHORIZED, "{path}");
     }
     assert_eq!(site.send(get("/login"), "").await.status(), StatusCode::OK);
-    for path in ["/", "/discover", "/media", "/cluster", "/network", "/nodes/etcd-1"] {
+    for path in ["/", "/discover", "/media", "/cluster", "/network", "/phone", "/nodes/etcd-1"] {
         let answer = site.send(get(path), "").await;
         assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{path}");
         let part = site.send(get(path).header("hx-request", "true"), "").await;
@@ -260,6 +264,25 @@ async fn errors_are_problems_in_words() {
 }
 
 #[tokio::test]
+async fn a_body_is_a_json_object_that_says_so_and_not_too_long() {
+    let site = Site::new();
+    let long = format!(r#"{{"interface":"{}"}}"#, "a".repeat(crate::api::MOST_BODY));
+    let cases = [
+        ("application/json", r#"["nosuch0"]"#, "cairn:bad-request"),
+        ("application/json", "null", "cairn:bad-request"),
+        ("application/json", &long, "cairn:too-long"),
+        ("application/json; charset=utf-8", r#" {"interface":"nosuch0"}"#, "cairn:no-such-interface"),
+        ("text/plain", r#"{"interface":"nosuch0"}"#, "cairn:not-json"),
+    ];
+    for (kind, body, expected) in cases {
+        let request = post("/api/v1/network/scan").header(header::AUTHORIZATION, site.bearer());
+        let answer = site.send(request.header(header::CONTENT_TYPE, kind), body).await;
+        let problem: Problem = serde_json::from_str(&text(answer).await).unwrap();
+        assert_eq!(problem.kind, expected, "{kind} {body:.40}");
+    }
+}
+
+#[tokio::test]
 async fn the_cluster_file_is_given_sealed() {
     let site = Site::new();
     let answer =
@@ -290,7 +313,8 @@ async fn a_medium_carries_a_join_key_that_the_journal_knows() {
     let site = Site::new();
     crate::image::tests::fake(&site.folder.path().join("image"));
     let request = |body: &'static str| {
-        site.send(post("/api/v1/nodes/etcd-1/medium").header(header::AUTHORIZATION, site.bearer()), body)
+        let request = post("/api/v1/nodes/etcd-1/medium").header(header::AUTHORIZATION, site.bearer());
+        site.send(request.header(header::CONTENT_TYPE, "application/json"), body)
     };
     let answer = request("").await;
     assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/gzip");
@@ -329,7 +353,9 @@ async fn a_medium_for_a_machine_without_a_cable_carries_its_wifi_and_no_other_do
         (r#"{"wifi":{"country":"de","ssid":"home","key":"open sesame","hidden":true}}"#, true),
         (r#"{"kind":"installer","wifi":{"country":"de","ssid":"home","key":"open sesame"}}"#, true),
     ] {
-        let request = post("/api/v1/nodes/etcd-1/medium").header(header::AUTHORIZATION, site.bearer());
+        let request = post("/api/v1/nodes/etcd-1/medium")
+            .header(header::AUTHORIZATION, site.bearer())
+            .header(header::CONTENT_TYPE, "application/json");
         let packed = to_bytes(site.send(request, body).await.into_body(), 64 << 20).await.unwrap();
         let mut file = unpacked(&packed);
         let mut esp = Esp::open(&mut file, SectorSize::B512).unwrap();
@@ -343,7 +369,9 @@ async fn a_medium_for_a_machine_without_a_cable_carries_its_wifi_and_no_other_do
 async fn a_wifi_that_can_not_be_is_refused_without_repeating_its_key() {
     let site = Site::new();
     crate::image::tests::fake(&site.folder.path().join("image"));
-    let api = post("/api/v1/nodes/etcd-1/medium").header(header::AUTHORIZATION, site.bearer());
+    let api = post("/api/v1/nodes/etcd-1/medium")
+        .header(header::AUTHORIZATION, site.bearer())
+        .header(header::CONTENT_TYPE, "application/json");
     let answer = site.send(api, r#"{"wifi":{"country":"DE","ssid":"home","key":"sesame"}}"#).await;
     assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY);
     let words = text(answer).await;

@@ -15,9 +15,10 @@ use cairn_model::vitals::Vitals;
 use cairn_workflow::{Event, Plan, Row};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
+use utoipa::ToSchema;
 
 /// `GET /api/v1/status`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     pub cluster: ClusterStatus,
     /// Every place of the cluster file, in its order.
@@ -34,12 +35,13 @@ pub struct Status {
     pub power: Option<JobStatus>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ClusterStatus {
     pub name: String,
     /// Of the cluster file.
     pub generation: u64,
     /// The manager's fixed address.
+    #[schema(value_type = Option<String>, format = Ipv4)]
     pub manager_address: Option<Ipv4Addr>,
     /// The newest generation that the owner is known to have stored.
     #[serde(default)]
@@ -49,13 +51,14 @@ pub struct ClusterStatus {
     pub ask_to_store: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeStatus {
     pub name: String,
     pub role: Role,
     pub phase: Phase,
     pub conditions: Vec<Condition>,
     /// Its fixed cluster address.
+    #[schema(value_type = String, format = Ipv4)]
     pub address: Ipv4Addr,
     /// A machine has taken the place.
     pub enrolled: bool,
@@ -77,7 +80,7 @@ pub struct NodeStatus {
 }
 
 /// How a node does.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeVitals {
     #[serde(flatten)]
     pub told: Vitals,
@@ -85,7 +88,7 @@ pub struct NodeVitals {
     pub clock_offset_seconds: i64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobStatus {
     /// `install` or `unlock`.
     pub job: String,
@@ -95,7 +98,7 @@ pub struct JobStatus {
     pub seconds_left: Option<u64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MachineStatus {
     /// The fingerprint of its key: what it is approved by.
     pub id: String,
@@ -127,7 +130,7 @@ pub struct MachineStatus {
     pub refused: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EtcdStatus {
     /// One for each etcd node of the cluster file; empty while none runs.
     pub members: Vec<EtcdMemberStatus>,
@@ -135,7 +138,7 @@ pub struct EtcdStatus {
     pub healthy: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EtcdMemberStatus {
     pub name: String,
     pub id: Option<String>,
@@ -144,7 +147,7 @@ pub struct EtcdMemberStatus {
     pub error: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NetworkStatus {
     /// How network boot is served: `own_cable`, `home_network` or `none`.
     pub mode: String,
@@ -157,7 +160,7 @@ pub struct NetworkStatus {
 }
 
 /// `GET /api/v1/open`: whether a cluster file is open. Anyone may ask.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OpenState {
     pub open: bool,
     /// The cluster for which only the passphrase is missing, or which is open.
@@ -166,7 +169,7 @@ pub struct OpenState {
 }
 
 /// `POST /api/v1/open`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenRequest {
     /// The sealed text; without it the manager opens what it has.
@@ -176,7 +179,7 @@ pub struct OpenRequest {
 }
 
 /// `POST /api/v1/new`: makes a cluster and opens it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRequest {
     pub name: String,
@@ -186,7 +189,7 @@ pub struct NewRequest {
 }
 
 /// What belongs into the owner's password manager, in one entry.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct NewResponse {
     /// Its password.
     pub passphrase: Secret,
@@ -198,7 +201,7 @@ pub struct NewResponse {
 }
 
 /// `POST /api/v1/machines/{id}/approve`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApproveRequest {
     /// As the machine's console shows it; may be left out for an installer stick's machine.
@@ -218,7 +221,7 @@ pub struct ApproveRequest {
     pub wipe: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ApproveResponse {
     pub node: String,
     pub disk: String,
@@ -230,7 +233,7 @@ pub struct ApproveResponse {
 
 /// The data of a server-sent event `job` of `GET /api/v1/events`; its id is the number to resume after.
 /// An event `status` says that `GET /api/v1/status` has something new.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EventMessage {
     /// A node by its name, or what else the job is about.
     pub subject: String,
@@ -240,28 +243,40 @@ pub struct EventMessage {
     pub event: Event,
 }
 
+/// How one of the server-sent events is read; for the description only.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "events are written by axum")]
+pub struct ServerSentEvent {
+    /// Which kind.
+    event: String,
+    /// What to send as `Last-Event-ID` to go on after it.
+    id: Option<String>,
+    /// JSON, or what the operation says.
+    data: String,
+}
+
 /// `GET /api/v1/nodes/{name}/units`: what can be asked of its log.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeUnits {
     pub units: Vec<Unit>,
 }
 
 /// `GET /api/v1/nodes/{name}/logs`. With `follow=true` these come as server-sent events `entry`, whose id is
 /// the cursor to resume after.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeLog {
     /// Oldest first.
     pub entries: Vec<LogEntry>,
 }
 
 /// The data of an event `broken` among them: the node can't be read now, and is tried again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogBroken {
     pub reason: String,
 }
 
 /// One of `GET /api/v1/checks`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CheckStatus {
     /// A node by its name, or `etcd`.
     pub subject: String,
@@ -274,7 +289,7 @@ pub struct CheckStatus {
     pub advice: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckResult {
     Good,
@@ -286,7 +301,7 @@ pub enum CheckResult {
 }
 
 /// One of `GET /api/v1/actions`: what the owner may want to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ActionStatus {
     /// `set-up`, `recover`, `shut-down`, `start`, `add-node` or `remove-node`.
     pub id: String,
@@ -296,22 +311,23 @@ pub struct ActionStatus {
 }
 
 /// `POST /api/v1/shutdown` and `POST /api/v1/start`: what will be done. The events of the job have this subject.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PowerResponse {
     pub subject: String,
     pub plan: Plan,
 }
 
 /// `POST /api/v1/nodes/{name}/blink` and `POST /api/v1/machines/{id}/blink`; the body may be left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BlinkRequest {
     /// 1 to 60; 15 when left out.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 60)]
     pub seconds: Option<u32>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BlinkResponse {
     /// What blinks, in words.
     pub light: String,

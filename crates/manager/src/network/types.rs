@@ -5,9 +5,10 @@ use cairn_host::port::{Holder, Protocol};
 use cairn_netboot::Stage;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
+use utoipa::ToSchema;
 
 /// `GET /api/v1/network`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NetworkReport {
     /// Which way onto the wire fits here.
     pub mode: Mode,
@@ -29,7 +30,7 @@ pub struct NetworkReport {
     pub troubles: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Machines are on a cable or switch of their own, where Cairn hands out the addresses.
@@ -42,7 +43,7 @@ pub enum Mode {
     None,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InterfaceStatus {
     pub name: String,
     pub kind: Kind,
@@ -52,22 +53,24 @@ pub struct InterfaceStatus {
     /// With the length of the network's prefix, such as `192.168.1.5/24`.
     pub addresses: Vec<String>,
     /// Its default route leads there.
+    #[schema(value_type = Option<String>, format = Ipv4)]
     pub gateway: Option<Ipv4Addr>,
     /// What the manager uses it for, in words.
     pub used_for: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DhcpServer {
     /// Where it was heard.
     pub interface: String,
+    #[schema(value_type = String, format = Ipv4)]
     pub address: Ipv4Addr,
     /// The card that it answered from.
     pub mac: Option<String>,
     pub seconds_ago: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PortStatus {
     pub protocol: Protocol,
     pub port: u16,
@@ -78,7 +81,7 @@ pub struct PortStatus {
 }
 
 /// A machine as it is seen on the wire.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WireMachine {
     pub mac: String,
     /// The node that it is.
@@ -90,6 +93,7 @@ pub struct WireMachine {
     /// When it last asked DHCP anything.
     pub seconds_ago: Option<u64>,
     /// The address that it was given.
+    #[schema(value_type = Option<String>, format = Ipv4)]
     pub address: Option<Ipv4Addr>,
     pub fetch: Option<FetchStatus>,
     /// How far it came.
@@ -102,7 +106,7 @@ pub struct WireMachine {
     pub story: Vec<StoryLine>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FetchStatus {
     pub file: String,
     /// `TFTP` or `HTTP`.
@@ -112,7 +116,7 @@ pub struct FetchStatus {
     pub size: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StoryLine {
     /// Milliseconds since 1970 by the manager's clock.
     pub unix_millis: u64,
@@ -120,7 +124,7 @@ pub struct StoryLine {
 }
 
 /// `POST /api/v1/network/scan`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScanRequest {
     /// Where to look; left out, the one that the manager uses or that leads to the router.
@@ -129,7 +133,7 @@ pub struct ScanRequest {
 }
 
 /// Its answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ScanReport {
     pub interface: String,
     /// The interface's own addresses with their networks' prefixes.
@@ -143,8 +147,9 @@ pub struct ScanReport {
     pub unix_seconds: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FoundMachine {
+    #[schema(value_type = String, format = Ipv4)]
     pub address: Ipv4Addr,
     pub mac: String,
     /// What it calls itself (multicast DNS).

@@ -24,12 +24,12 @@ fn page_of(node: &Path<String>) -> String {
 
 pub async fn restart(session: Session, state: State<Shared>, name: Path<String>) -> Response {
     let page = page_of(&name);
-    shown(api::restart(session, state, name).await.map(|_| Redirect::to(&page)), &page)
+    shown(api::restart(session, state, api::Part(name.0)).await.map(|_| Redirect::to(&page)), &page)
 }
 
 pub async fn power_off(session: Session, state: State<Shared>, name: Path<String>) -> Response {
     let page = page_of(&name);
-    shown(api::power_off(session, state, name).await.map(|_| Redirect::to(&page)), &page)
+    shown(api::power_off(session, state, api::Part(name.0)).await.map(|_| Redirect::to(&page)), &page)
 }
 
 pub async fn shut_down(session: Session, state: State<Shared>) -> Response {
@@ -42,7 +42,7 @@ pub async fn start(session: Session, state: State<Shared>) -> Response {
 
 pub async fn remove(session: Session, state: State<Shared>, name: Path<String>) -> Response {
     let page = page_of(&name);
-    shown(api::remove(session, state, name).await.map(|_| Redirect::to("/cluster")), &page)
+    shown(api::remove(session, state, api::Part(name.0)).await.map(|_| Redirect::to("/cluster")), &page)
 }
 
 pub async fn cluster_file(session: Session, state: State<Shared>) -> Response {

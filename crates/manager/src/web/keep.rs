@@ -157,7 +157,9 @@ fn imports(entry: &Entry) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lan::Lan;
     use crate::simulation::{Lab, new_file};
+    use crate::site::Site;
     use std::sync::Arc;
 
     #[tokio::test]
@@ -166,7 +168,9 @@ mod tests {
         new_file(folder.path());
         let lab = Lab::start(folder.path(), "work");
         let ask = |program: &str| {
-            import(Session, State(Shared { core: Arc::clone(&lab.core) }), Path(program.to_owned()))
+            let site = Site::Loopback(([127, 0, 0, 1], 4200).into());
+            let shared = Shared { core: Arc::clone(&lab.core), site, lan: Lan::new(false, None, 0) };
+            import(Session, State(shared), Path(program.to_owned()))
         };
         // the owner who gave the file has it; one whose cluster is new does not
         lab.core.book.note(|journal| journal.stored = None).unwrap();

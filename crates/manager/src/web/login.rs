@@ -4,6 +4,7 @@ use super::shell;
 use super::ui::{password, refused};
 use crate::api::{SESSION_COOKIE, Session, Shared, is_own_origin, session_cookie};
 use crate::core::Core;
+use crate::site::Site;
 use axum::Form;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -21,10 +22,10 @@ pub struct Login {
 }
 
 /// Begins a session, and leads on.
-pub fn let_in(core: &Core, to: &str) -> Response {
+pub fn let_in(core: &Core, site: Site, to: &str) -> Response {
     match core.sessions.begin(Instant::now()) {
         Ok(cookie) => {
-            let cookie = format!("{SESSION_COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", cookie.expose());
+            let cookie = site.cookie(&format!("{SESSION_COOKIE}={}", cookie.expose()));
             ([(header::SET_COOKIE, cookie)], Redirect::to(to)).into_response()
         }
         Err(error) => shell::problem(StatusCode::INTERNAL_SERVER_ERROR, &[chain(&error)], "/login"),
@@ -54,24 +55,24 @@ pub async fn form(State(shared): State<Shared>) -> Response {
 
 pub async fn log_in(State(shared): State<Shared>, headers: HeaderMap, Form(login): Form<Login>) -> Response {
     let core = &shared.core;
-    if headers.contains_key(header::ORIGIN) && !is_own_origin(&headers, &Method::POST) {
+    if headers.contains_key(header::ORIGIN) && !is_own_origin(&headers, &Method::POST, shared.site) {
         return page(&name(&shared), StatusCode::FORBIDDEN, Some("Another site's page sent this."));
     }
     let given = Passphrase::new(login.passphrase.expose());
-    let turn = core.patience.turn().await;
+    let turn = core.patience.turn(shared.site).await;
     if !given.is_ok_and(|given| core.book.is_passphrase(&given)) {
         turn.wrong();
         let words = "This is not the cluster's passphrase. It is the password of the entry whose note is the cluster file.";
         return page(&name(&shared), StatusCode::FORBIDDEN, Some(words));
     }
     turn.right();
-    let_in(core, "/")
+    let_in(core, shared.site, "/")
 }
 
 pub async fn log_out(_: Session, State(shared): State<Shared>, headers: HeaderMap) -> Response {
     if let Some(cookie) = session_cookie(&headers) {
         shared.core.sessions.end(cookie);
     }
-    let cookie = format!("{SESSION_COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0");
+    let cookie = shared.site.cookie(&format!("{SESSION_COOKIE}=; Max-Age=0"));
     ([(header::SET_COOKIE, cookie)], Redirect::to("/login")).into_response()
 }

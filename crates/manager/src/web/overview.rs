@@ -136,6 +136,10 @@ fn question(status: &Status) -> Markup {
                     strong { "Prepare a medium" }
                     span { "For a machine that can't start from the network." }
                 } }
+                li { a.action href="/phone" {
+                    strong { "Open this page on a phone" }
+                    span { "By HTTPS in your own network, with a code to scan." }
+                } }
                 li { a.action href="/keep" {
                     strong { "Keep the cluster file" }
                     span { "Generation " (status.cluster.generation) ": into your password manager." }

@@ -2,8 +2,10 @@
 
 use super::shell::{self, Page, Place};
 use super::visitor::Visitor;
-use super::{artifacts, assets, cluster, discover, keep, media, network, node, overview, sample, start};
-use crate::api::{BlinkResponse, OpenState, Status};
+use super::{
+    artifacts, assets, cluster, discover, keep, media, network, node, overview, phone, sample, start,
+};
+use crate::api::{BlinkResponse, LanStatus, OpenState, Status};
 use axum::Json;
 use axum::Router;
 use axum::extract::Path;
@@ -99,6 +101,8 @@ async fn page(headers: HeaderMap, place: Option<Path<String>>) -> Response {
         ("network", _) => {
             (Place::Network, "Network", network::content(status, &sample::wire(), &sample::adapters()))
         }
+        ("phone", _) => (Place::Network, "On your phone", phone::content(&sample::lan(), false)),
+        ("phone-off", _) => (Place::Network, "On your phone", phone::content(&LanStatus::default(), false)),
         ("login", _) => return super::login::page("home", StatusCode::OK, None),
         ("start", _) => {
             let content = start::content(&OpenState::default(), &start::Asks::default(), None);

@@ -140,6 +140,7 @@ impl Page<'_> {
                 }
                 div.side-end {
                     a href="/keep" { "Cluster file " span.quiet { "generation " (cluster.generation) } }
+                    a href="/phone" { "On your phone" }
                     form method="post" action="/logout" { button.link type="submit" { "Log out" } }
                 }
             }

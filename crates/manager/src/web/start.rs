@@ -42,7 +42,7 @@ pub async fn open(State(front): State<Front>, headers: HeaderMap, Form(form): Fo
     let Opening { file, passphrase, token } = form;
     let token = token.as_ref().map(Secret::expose);
     match front.open(&headers, token, OpenRequest { file: Some(file), passphrase }).await {
-        Ok(core) => let_in(&core, "/"),
+        Ok(core) => let_in(&core, front.site, "/"),
         Err(problem) => page(&front, problem.code(), Some(&problem.detail)),
     }
 }
@@ -51,7 +51,7 @@ pub async fn create(State(front): State<Front>, headers: HeaderMap, Form(form): 
     let Making { name, passphrase, token } = form;
     let token = token.as_ref().map(Secret::expose);
     match front.create(&headers, token, NewRequest { name, passphrase }).await {
-        Ok((core, _)) => let_in(&core, "/keep"),
+        Ok((core, _)) => let_in(&core, front.site, "/keep"),
         Err(problem) => page(&front, problem.code(), Some(&problem.detail)),
     }
 }
@@ -60,7 +60,7 @@ fn page(front: &Front, status: StatusCode, error: Option<&str>) -> Response {
     match front.open_state().and_then(|state| Ok((state, front.asks_token_to_open()?))) {
         Ok((OpenState { open: true, .. }, _)) if error.is_none() => Redirect::to("/").into_response(),
         Ok((state, to_open)) => {
-            let asks = Asks { to_open, to_begin: front.is_on_network() };
+            let asks = Asks { to_open, to_begin: front.site.is_network() };
             shell::narrow(status, "Start", &content(&state, &asks, error))
         }
         Err(error) => {

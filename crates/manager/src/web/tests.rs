@@ -2,7 +2,7 @@ use super::media::MediaView;
 use super::sample::{self, HOSTILE};
 use super::shell::{Page, Place};
 use super::*;
-use crate::api::Status;
+use crate::api::{LanStatus, Status};
 use cairn_host::serial::Adapter;
 use cairn_model::inventory::DiskContent;
 use cairn_model::phase::Phase;
@@ -22,6 +22,8 @@ fn all(status: &Status) -> Vec<(&'static str, String)> {
         page(Place::Media, "/media", media::content(status, &media)),
         page(Place::Cluster, "/artifacts", artifacts::content(&Ok(sample::artifacts()), None)),
         page(Place::Cluster, "/cluster", cluster::content(status, &sample::events())),
+        page(Place::Network, "/phone", phone::content(&sample::lan(), false)),
+        page(Place::Network, "/phone", phone::content(&LanStatus::default(), false)),
         page(Place::Network, "/network", network::content(status, &report, &sample::adapters())),
     ];
     pages.extend(

@@ -9,6 +9,7 @@ mod id;
 mod log;
 mod mark;
 mod notice;
+mod qr;
 mod steps;
 
 pub use blink::blink;
@@ -20,4 +21,5 @@ pub use id::part;
 pub use log::log;
 pub use mark::{Tone, mark, state};
 pub use notice::{empty, notice, refused};
+pub use qr::qr;
 pub use steps::{job, meter, running_step};

@@ -12,6 +12,11 @@ const RESERVED: &[&str] = &["manager", "localhost", "cairn"];
 
 /// The name of a cluster or of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schema(pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length = 63, example = "etcd-1")
+)]
 #[serde(into = "String", try_from = "String")]
 pub struct Name(String);
 

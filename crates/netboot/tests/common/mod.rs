@@ -200,13 +200,15 @@ impl House {
     /// Asks once as UEFI firmware with this card would, and does not follow the answer.
     pub fn discover_as(&self, mac: &str, arch: u16) {
         run("ip", &["-n", &self.machine, "link", "set", "eth0", "address", mac]);
+        // It would take whichever offer comes first and ask for that; so none comes back.
+        let deaf = "link set port1 type bridge_slave flood off bcast_flood off learning off";
+        run("ip", &["-n", self.cable.client.as_str()].into_iter().chain(deaf.split(' ')).collect::<Vec<_>>());
         let class = format!("PXEClient:Arch:{arch:05}:UNDI:003001");
         let arch = format!("0x5d:{arch:04x}");
         let udhcpc =
             ["busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "1", "-T", "1", "-s", "/bin/true"];
         let mut words = vec!["netns", "exec", &self.machine];
         words.extend(udhcpc.iter().chain(&["-V", &class, "-x", &arch]));
-        // It may take our answer, which has no address, for a lease and complain.
         Command::new("ip").args(words).stdin(Stdio::null()).output().unwrap();
         run("ip", &["-n", &self.machine, "link", "set", "eth0", "down"]);
     }

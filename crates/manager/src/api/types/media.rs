@@ -3,11 +3,12 @@
 use cairn_model::cluster::Name;
 use cairn_model::wifi::Wifi;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `POST /api/v1/nodes/{name}/medium`; answered with the disk image. The headers `cairn-medium` (its
 /// join key's id), `cairn-image-length` (bytes) and `cairn-image-sha256` speak of the image as it is on
 /// the medium, however it is sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MediumRequest {
     /// Seconds for which its join key is good, 7 days when left out.
@@ -23,7 +24,7 @@ pub struct MediumRequest {
 }
 
 /// What the owner holds in the hand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MediumKind {
     /// An SD card that becomes the node and stays in it.
@@ -46,7 +47,7 @@ impl std::fmt::Display for MediumKind {
 }
 
 /// How an image is sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MediumFormat {
     /// As programs that write cards take it: some 280 MB instead of 2.2 GB.
@@ -56,7 +57,7 @@ pub enum MediumFormat {
 }
 
 /// `GET /api/v1/disks`: a disk of the manager's machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DiskStatus {
     /// Names this disk while it is plugged in, and never another.
     pub id: String,
@@ -70,7 +71,7 @@ pub struct DiskStatus {
 
 /// `POST /api/v1/nodes/{name}/medium/write`: writes a medium to a disk of the manager's machine. **What
 /// is on it is lost.** Answered at once with the job, as `GET` on the same path does from then on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WriteMediumRequest {
     /// From `GET /api/v1/disks`.
@@ -85,7 +86,7 @@ pub struct WriteMediumRequest {
 }
 
 /// `GET /api/v1/media`: a medium that was prepared, the one that is good for the longest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MediumStatus {
     /// Its join key's.
     pub id: String,
@@ -100,7 +101,7 @@ pub struct MediumStatus {
     pub used_by: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MediumState {
     /// It lets one machine in.
