@@ -54,7 +54,6 @@ scenarios: programs
 
 bench: image ## Measure times, memory and sizes, and print them as docs/benchmarks.md has them
 	@$(BUILT)/cairn-scenarios bench
-	@cargo test --release --locked -q -p cairn-manager --lib measuring -- --ignored --nocapture
 
 soak: image ## Run the long campaigns
 	@$(BUILT)/cairn-scenarios soak

@@ -2,7 +2,7 @@
 
 use crate::scenarios::formation;
 use crate::world::World;
-use crate::{figures, runner, scenarios};
+use crate::{figures, hundred, runner, scenarios};
 use anyhow::{Context, Result};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,6 +15,8 @@ const AT_REST: Duration = Duration::from_secs(60);
 pub fn run() -> Result<ExitCode> {
     let world = World::new()?;
     runner::clear(&world)?;
+    world.set_deadline(Duration::from_secs(300));
+    hundred::measure(&world)?;
     let measured = measure(&world);
     let down = runner::take_down(&world);
     measured.and(down)?;

@@ -16,6 +16,7 @@ mod disk;
 mod docker;
 mod evidence;
 mod figures;
+mod hundred;
 mod leftovers;
 mod runner;
 mod scan;
@@ -52,6 +53,7 @@ fn run() -> Result<ExitCode> {
         ["soak"] => soak::run(20),
         ["soak", times] => soak::run(times.parse()?),
         // Calls itself inside the lab's network.
+        [hundred::COMMAND, folder, cairn] => hundred::run(folder.as_ref(), cairn.as_ref()),
         [scan::COMMAND, address] => scan::run(address.parse()?),
         _ => bail!(USAGE),
     }

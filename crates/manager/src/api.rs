@@ -52,6 +52,4 @@ pub use types::{
 #[cfg(test)]
 mod asking_tests;
 #[cfg(test)]
-mod measuring_tests;
-#[cfg(test)]
 mod tests;

@@ -201,12 +201,6 @@ impl Core {
         });
     }
 
-    /// A cluster that is not there, to be looked at.
-    #[cfg(test)]
-    pub fn show_instead(&self, status: api::Status) {
-        self.shown.send_replace(Arc::new(status));
-    }
-
     pub fn shown(&self) -> watch::Receiver<Arc<api::Status>> {
         self.shown.subscribe()
     }

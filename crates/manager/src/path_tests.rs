@@ -369,5 +369,5 @@ async fn a_running_node_gets_what_it_wants_once_the_manager_has_it() {
     std::fs::write(&carried, "the program").unwrap();
     store.take(&carried, sum).unwrap();
     lab.until("nothing is missing", |status| !says("k3s v1")(status)).await;
-    assert_eq!(agent.fetched(), [(wanted, "the program".to_owned())]);
+    assert_eq!(agent.fetched().await, [(wanted, "the program".to_owned())]);
 }

@@ -32,11 +32,7 @@ pub fn passphrase() -> Passphrase {
 
 /// A cluster file in the folder, with a place for an etcd node and one for a compute node.
 pub fn new_file(folder: &Path) -> ClusterFile {
-    new_file_for(folder, 1, 1)
-}
-
-pub fn new_file_for(folder: &Path, etcd: u8, compute: u8) -> ClusterFile {
-    let file = ClusterFile::new("home".parse().unwrap(), etcd, compute, 0).unwrap();
+    let file = ClusterFile::new("home".parse().unwrap(), 1, 1, 0).unwrap();
     disk::create(&folder.join("home.cairn"), &file.seal(&passphrase()).unwrap()).unwrap();
     let image = folder.join("image");
     std::fs::create_dir(&image).unwrap();

@@ -5,7 +5,7 @@ use crate::api::{
     Status, router,
 };
 use crate::lan::Lan;
-use crate::simulation::{Lab, new_file_for};
+use crate::simulation::{Lab, new_file};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::request::Builder;
@@ -26,12 +26,8 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) fn new() -> Self {
-        Self::with_places(1, 1)
-    }
-
-    pub(super) fn with_places(etcd: u8, compute: u8) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        new_file_for(folder.path(), etcd, compute);
+        new_file(folder.path());
         let lab = Lab::start(folder.path(), "work");
         let site = crate::site::Site::plain(HOST.parse().unwrap()).unwrap();
         Self { router: router(Arc::clone(&lab.core), site, Lan::new(false, None, 0)), lab, folder }

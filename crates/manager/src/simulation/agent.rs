@@ -111,7 +111,15 @@ impl Agent {
         self.now().wants.push(wanted);
     }
 
-    pub fn fetched(&self) -> Vec<(Wanted, String)> {
+    /// What it fetched, once it has fetched anything. The manager is done with it a moment earlier.
+    pub async fn fetched(&self) -> Vec<(Wanted, String)> {
+        timeout(Duration::from_secs(60), async {
+            while self.now().fetched.is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .unwrap();
         self.now().fetched.clone()
     }
 
