@@ -1,5 +1,5 @@
 //! OVMF in QEMU, booting beside a router's DHCP server (dnsmasq), in network namespaces of its own. Needs root,
-//! iproute2, dnsmasq and the tools that `make setup` puts below `.state/tools`; without these it says so and ends.
+//! iproute2, dnsmasq and the tools that `make setup` puts below `.state/tools`.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // in helpers of tests, where Clippy does not see the test
 
@@ -15,9 +15,10 @@ use common::{House, LONG};
 /// The machine's card.
 const MAC: &str = "52:54:00:00:77:01";
 
-fn tools() -> Option<PathBuf> {
+fn tools() -> PathBuf {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.state/tools");
-    tools.join("qemu/qemu-system-x86_64").exists().then_some(tools)
+    assert!(tools.join("qemu/qemu-system-x86_64").exists(), "there is no QEMU: run `make setup`");
+    tools
 }
 
 fn qemu(tools: &Path, folder: &Path, switches: &[&str]) -> Vec<String> {
@@ -44,11 +45,8 @@ fn qemu(tools: &Path, folder: &Path, switches: &[&str]) -> Vec<String> {
 
 /// Boots once, perhaps after the machine was on the wire before and did not follow. The server has to offer what
 /// is `expected`; back comes its word that all was fetched.
-fn boot(test: &str, switches: &[&str], asked_before: bool, expected: &str) -> Option<String> {
-    let Some(tools) = tools() else {
-        eprintln!("skipped: there is no QEMU below .state/tools (make setup)");
-        return None;
-    };
+fn boot(test: &str, switches: &[&str], asked_before: bool, expected: &str) -> String {
+    let tools = tools();
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("served")).unwrap();
     // Enough for several windows of TFTP. It is fetched and then refused, since it is no program.
@@ -65,27 +63,24 @@ fn boot(test: &str, switches: &[&str], asked_before: bool, expected: &str) -> Op
         // An offer, and after it the acknowledgement of the question on port 4011.
         assert!(server.within(LONG, expected).unwrap().contains("\"ack\""));
     }
-    Some(server.within(LONG, "fetch_done").unwrap())
+    server.within(LONG, "fetch_done").unwrap()
 }
 
 #[test]
 fn ovmf_fetches_by_pxe_what_is_offered_beside_a_router() {
-    if let Some(done) = boot("pxe", &[], false, "\"style\":\"in_offer\"") {
-        assert!(done.contains(MAC), "the address that the router gave is known to be this machine's: {done}");
-    }
+    let done = boot("pxe", &[], false, "\"style\":\"in_offer\"");
+    assert!(done.contains(MAC), "the address that the router gave is known to be this machine's: {done}");
 }
 
 #[test]
 fn ovmf_asks_on_port_4011_when_it_came_back_without_having_followed_the_offer() {
-    if let Some(done) = boot("pxe4011", &[], true, "\"style\":\"on4011\"") {
-        assert!(done.contains(MAC), "{done}");
-    }
+    let done = boot("pxe4011", &[], true, "\"style\":\"on4011\"");
+    assert!(done.contains(MAC), "{done}");
 }
 
 #[test]
 fn ovmf_fetches_by_http_what_is_offered_beside_a_router() {
     let http = ["-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n"];
-    if let Some(done) = boot("http", &http, false, "http://192.168.1.2:4280/cairn.efi") {
-        assert!(done.contains(MAC), "{done}");
-    }
+    let done = boot("http", &http, false, "http://192.168.1.2:4280/cairn.efi");
+    assert!(done.contains(MAC), "{done}");
 }
