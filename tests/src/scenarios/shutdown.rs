@@ -1,5 +1,5 @@
 //! The whole cluster goes off in order and comes back, by command line alone, and by a manager that has nothing but an
-//! old copy of the cluster file.
+//! old copy of the cluster file, and fetches the newest from a node.
 
 use crate::world::{World, path};
 use anyhow::{Context, Result, ensure};
@@ -38,12 +38,18 @@ fn forget_all_but_an_old_file(world: &World) -> Result<()> {
     let old = shown.get("generation").and_then(serde_json::Value::as_u64).context("no generation is told")?;
     let newest = before.cluster.generation;
     ensure!(old + 2 <= newest, "the file is of generation {old}, the cluster of {newest}");
+    let taken_up = || -> Result<usize> {
+        let log = std::fs::read_to_string(world.state.join("processes/manager.log"))?;
+        Ok(log.matches("went on from the newer cluster file").count())
+    };
+    let before_that = taken_up()?;
     world.lose_working_directory()?;
     let enrolled = |status: &Status| status.nodes.iter().filter(|node| node.enrolled).count();
     world.until("all nodes to be taken up again", Duration::from_secs(90), || {
         let status = world.status()?;
         ensure!(status.healthy, "{}", status.unhealthy_because.join("; "));
         ensure!(enrolled(&status) == enrolled(&before), "only {} are known", enrolled(&status));
+        ensure!(taken_up()? > before_that, "no node gave it the newest file");
         Ok(())
     })
 }
