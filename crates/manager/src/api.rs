@@ -40,7 +40,7 @@ pub(crate) use media::image;
 pub use media::{IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID};
 pub(crate) use nodes::{cluster_file, power_off, restart, tell};
 pub use problem::Problem;
-pub(crate) use routes::{MOST_BODY, Shared, operations, router};
+pub(crate) use routes::{MOST_BODY, Shared, not_so, operations, router};
 pub use types::{
     ActionStatus, ApproveRequest, ApproveResponse, BlinkRequest, BlinkResponse, CheckResult, CheckStatus,
     ClusterStatus, DiskStatus, EtcdMemberStatus, EtcdStatus, EventMessage, JobStatus, LogBroken,

@@ -45,6 +45,7 @@ pub fn router(door: Arc<Door>, site: Site, lan: Arc<Lan>) -> Router {
     Router::from(operations())
         .merge(web::front_router())
         .route_layer(DefaultBodyLimit::max(api::MOST_BODY))
+        .method_not_allowed_fallback(api::not_so)
         .route_layer(from_fn_with_state(site, api::own_host_only))
         .fallback(inside)
         .with_state(front)

@@ -33,6 +33,8 @@ mod words;
 use crate::api::Shared;
 use crate::front::Front;
 use axum::Router;
+use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::{get, post};
 
 #[cfg(feature = "preview")]
@@ -51,6 +53,11 @@ pub fn front_router() -> Router<Front> {
         .route("/start/open", post(start::open))
         .route("/start/new", post(start::create))
         .merge(assets())
+}
+
+/// Where a person asked for what there is not.
+pub fn not_here(status: StatusCode, sentence: String) -> Response {
+    shell::problem(status, &[sentence], "/")
 }
 
 fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {

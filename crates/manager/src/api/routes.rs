@@ -1,7 +1,7 @@
 //! Which path does what.
 
 use super::{
-    Session, artifacts, auth, blink, cluster, events, kubeconfig, lan, logs, machines, media, network, nodes,
+    Problem, Session, artifacts, auth, blink, cluster, events, kubeconfig, lan, logs, machines, media, network, nodes,
     serial,
 };
 use crate::core::Core;
@@ -9,9 +9,9 @@ use crate::lan::Lan;
 use crate::site::Site;
 use crate::web;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header;
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use cairn_vault::file::MOST_BYTES;
 use std::sync::Arc;
@@ -66,9 +66,42 @@ pub fn operations() -> OpenApiRouter<Shared> {
 pub fn router(core: Arc<Core>, site: Site, lan: Arc<Lan>) -> Router {
     Router::from(operations())
         .merge(web::router())
+        .fallback(nowhere)
+        .method_not_allowed_fallback(not_so)
         .layer(DefaultBodyLimit::max(MOST_BODY))
         .layer(from_fn_with_state(site, auth::own_host_only))
         .with_state(Shared { core, site, lan })
+}
+
+/// Nothing is at this path: a program is told as by every error of the API, a person by a page.
+async fn nowhere(uri: Uri) -> Response {
+    let words = if is_api(&uri) {
+        "nothing is at this path; /api/v1/openapi.json describes what there is"
+    } else {
+        "There is no such page."
+    };
+    told(&uri, StatusCode::NOT_FOUND, "no-such-path", words.to_owned())
+}
+
+/// Something is at this path, and it is asked for otherwise.
+pub async fn not_so(method: Method, uri: Uri) -> Response {
+    let words = if is_api(&uri) {
+        format!("this path takes no {method}; /api/v1/openapi.json says what it takes")
+    } else {
+        "This address belongs to a button of a page and can't be opened by itself.".to_owned()
+    };
+    told(&uri, StatusCode::METHOD_NOT_ALLOWED, "wrong-method", words)
+}
+
+fn is_api(uri: &Uri) -> bool {
+    uri.path().starts_with("/api/")
+}
+
+fn told(uri: &Uri, status: StatusCode, kind: &str, words: String) -> Response {
+    if is_api(uri) {
+        return Problem::new(status, kind, words).into_response();
+    }
+    web::not_here(status, words)
 }
 
 /// How the cluster is.

@@ -215,6 +215,25 @@ async fn logging_in_gives_a_cookie_that_opens_the_page() {
 }
 
 #[tokio::test]
+async fn what_there_is_not_is_said_to_programs_and_to_persons() {
+    let site = Site::new();
+    for (request, status, words) in [
+        (get("/api/v1/nothing"), StatusCode::NOT_FOUND, "cairn:no-such-path"),
+        (get("/api"), StatusCode::NOT_FOUND, "no such page"),
+        (get("/nothing"), StatusCode::NOT_FOUND, "no such page"),
+        (post("/api/v1/status"), StatusCode::METHOD_NOT_ALLOWED, "cairn:wrong-method"),
+        (get("/nodes/etcd-1/restart"), StatusCode::METHOD_NOT_ALLOWED, "a button of a page"),
+    ] {
+        let answer = site.send(request, "").await;
+        assert_eq!(answer.status(), status);
+        // RFC 9110, section 15.5.6
+        assert_eq!(answer.headers().contains_key(header::ALLOW), status == StatusCode::METHOD_NOT_ALLOWED);
+        let text = text(answer).await;
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn logging_out_ends_this_browsers_session_and_no_other() {
     let site = Site::new();
     let [ours, other] = [(); 2].map(|()| site.cookie());
