@@ -179,7 +179,7 @@ fn network(machine: &MachineState) -> Vec<String> {
     let spec = &machine.spec;
     let tap = format!("tap,id=net0,ifname={},script=no,downscript=no", machine.tap);
     // The firmware brings its own driver for this card: no option ROM.
-    let mut card = format!("virtio-net-pci,id={NIC},netdev=net0,mac={},romfile=", spec.mac());
+    let mut card = format!("{},id={NIC},netdev=net0,mac={},romfile=", spec.card.device(), spec.mac());
     if spec.kind == MachineKind::Netboot {
         card.push_str(&format!(",bootindex={}", spec.disks.len().saturating_add(1)));
     }

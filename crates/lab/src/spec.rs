@@ -50,6 +50,7 @@ pub struct MachineSpec {
     pub disks: Vec<DiskSpec>,
     /// The bridge on which its network interface begins.
     pub bridge: String,
+    pub card: NetworkCard,
     /// systemd units that reach the machine from outside, by SMBIOS.
     pub injected: Vec<InjectedUnit>,
     /// Whether [`Machine::exec`](crate::Machine::exec) reaches it, through an injected unit.
@@ -69,6 +70,7 @@ impl MachineSpec {
             rtc_base: None,
             disks: Vec::new(),
             bridge: CABLE.to_owned(),
+            card: NetworkCard::Virtio,
             injected: Vec::new(),
             exec: false,
             extra_arguments: Vec::new(),
@@ -85,6 +87,11 @@ impl MachineSpec {
 
     pub fn with_disk(mut self, disk: DiskSpec) -> MachineSpec {
         self.disks.push(disk);
+        self
+    }
+
+    pub fn with_card(mut self, card: NetworkCard) -> MachineSpec {
+        self.card = card;
         self
     }
 
@@ -107,6 +114,24 @@ impl MachineSpec {
     pub(crate) fn check(&self) -> Result<(), LabError> {
         check_name("machine", &self.name, 32)?;
         self.disks.iter().try_for_each(|disk| check_name("disk", &disk.serial, 20))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkCard {
+    Virtio,
+    /// Intel's 82574L. It has lights that its driver can make blink, and no driver in the firmware: a machine with
+    /// it does not boot from the network.
+    E1000e,
+}
+
+impl NetworkCard {
+    pub(crate) fn device(self) -> &'static str {
+        match self {
+            Self::Virtio => "virtio-net-pci",
+            Self::E1000e => "e1000e",
+        }
     }
 }
 

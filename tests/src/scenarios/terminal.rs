@@ -7,7 +7,7 @@ use crate::command::Answer;
 use crate::terminal::Terminal;
 use crate::world::{World, path};
 use anyhow::{Context, Result, ensure};
-use cairn_lab::{DiskBus, DiskSpec, MachineSpec};
+use cairn_lab::{DiskBus, DiskSpec, MachineSpec, NetworkCard};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,8 @@ fn switch_on(world: &World) -> Result<()> {
     let card = DiskSpec::copy_of("card", DISK, prepare(world, CARD, "sd")?);
     let mut small = MachineSpec::medium(CARD, 512, card);
     small.cpu = "max,aes=off".to_owned();
-    on(&small)
+    // the one machine whose socket can blink
+    on(&small.with_card(NetworkCard::E1000e))
 }
 
 /// As the dialogue says: in another terminal.
@@ -85,7 +86,7 @@ fn prepare(world: &World, node: &str, kind: &str) -> Result<PathBuf> {
 fn decide(world: &World, terminal: &mut Terminal<'_>) -> Result<()> {
     let question = r"(Is [0-9-]+ the code on its screen|Install it)\? \[y/N, b makes it blink\] ";
     let asked = terminal.answers(question, "b", ON)?;
-    // QEMU's cards have no light, and its machines none of their own.
+    // Virtual cards have no light, and virtual machines none of their own.
     terminal.reads("no light that can be made to blink", MINUTE)?;
     let again = terminal.reads(question, MINUTE)?;
     ensure!(again == asked, "first it asked '{asked}', then '{again}'");
@@ -152,7 +153,7 @@ fn look_around(world: &World) -> Result<()> {
     says(&["node", "list"], &nodes)?;
     says(&["node", "logs", BY_STICK, "--units"], &["cairn-etcd.service"])?;
     says(&["node", "logs", BY_STICK, "--unit", "cairn-etcd.service"], &["cairn-etcd.service: "])?;
-    refuses(world, &["node", "blink", CARD], &[CARD, "no light that can be made to blink", "the card "])?;
+    says(&["node", "blink", CARD, "--seconds", "2"], &["the network socket ", " blinks for 2 seconds"])?;
     refuses(world, &["kubeconfig"], &["this cluster has no compute node"])
 }
 
