@@ -7,9 +7,12 @@ mod looks;
 
 use crate::world::World;
 use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use driver::{ChromeCommand, Driver};
 use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,7 +32,13 @@ pub struct Browser<'a> {
 impl<'a> Browser<'a> {
     /// On the lab's page, with a profile of its own: nobody is logged in.
     pub fn open(world: &'a World, name: &str) -> Result<Self> {
-        let page = std::fs::read_to_string(world.state.join("manager/url"))?.trim().to_owned();
+        let page = std::fs::read_to_string(world.state.join("manager/url"))?;
+        Self::at(world, name, page.trim())
+    }
+
+    /// The same on the page at this address.
+    pub fn at(world: &'a World, name: &str, page: &str) -> Result<Self> {
+        let page = page.to_owned();
         let downloads = world.scratch.join(name);
         std::fs::create_dir_all(&downloads)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -65,6 +74,27 @@ impl<'a> Browser<'a> {
     pub fn goto(&self, path: &str) -> Result<()> {
         let url = format!("{}{path}", self.page);
         self.with(async |client| Ok(client.goto(&url).await?))
+    }
+
+    /// Opens a page whose certificate no authority vouches for, and stops at the browser's warning. Gives the
+    /// certificate's SHA-256 as browsers show it.
+    pub fn is_warned(&self) -> Result<String> {
+        // some versions of the driver call the warning an error, some a page
+        let _ = self.goto("/");
+        let why = self.text("#error-code")?;
+        ensure!(why.contains("ERR_CERT_AUTHORITY_INVALID"), "it is another warning: {why}");
+        let told = self.text("#error-debugging-info")?;
+        let (_, rest) = told.split_once("-----BEGIN CERTIFICATE-----").context("no certificate is shown")?;
+        let (pem, _) = rest.split_once("-----END").context("half a certificate is shown")?;
+        let der = STANDARD.decode(pem.split_whitespace().collect::<String>())?;
+        let pairs: Vec<String> = Sha256::digest(der).iter().map(|byte| format!("{byte:02X}")).collect();
+        Ok(pairs.join(":"))
+    }
+
+    /// As a person who has compared the fingerprint does.
+    pub fn goes_on(&self) -> Result<()> {
+        self.click("#details-button")?;
+        self.click("#proceed-link")
     }
 
     pub fn reload(&self) -> Result<()> {

@@ -8,6 +8,7 @@
 //! Start reading at [`scenarios::ALL`], the list; [`runner`] says in which order and on which lab they run, and
 //! [`world`] is what a scenario has at hand.
 
+mod apart;
 mod bench;
 mod browser;
 mod command;
@@ -54,6 +55,7 @@ fn run() -> Result<ExitCode> {
         ["soak", times] => soak::run(times.parse()?),
         // Calls itself inside the lab's network.
         [hundred::COMMAND, folder, cairn] => hundred::run(folder.as_ref(), cairn.as_ref()),
+        [scenarios::phone::COMMAND, cairn] => scenarios::phone::run(cairn.as_ref()),
         [scan::COMMAND, address] => scan::run(address.parse()?),
         _ => bail!(USAGE),
     }

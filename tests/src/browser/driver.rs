@@ -54,6 +54,8 @@ impl Driver {
     pub async fn session(&self, downloads: &Path) -> Result<Client> {
         let capabilities = json!({
             "browserName": "chrome",
+            // a person is warned
+            "acceptInsecureCerts": false,
             "goog:loggingPrefs": { "browser": "ALL" },
             "goog:chromeOptions": {
                 "args": ARGUMENTS,

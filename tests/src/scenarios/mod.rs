@@ -8,6 +8,7 @@ pub mod formation;
 mod join_key;
 mod moving;
 mod owner;
+pub mod phone;
 mod shutdown;
 pub mod stranger;
 mod teardown;
@@ -117,6 +118,12 @@ pub const ALL: &[Scenario] = &[
         needs: Needs::Empty,
         seconds: 1500,
         run: terminal::whole_way,
+    },
+    Scenario {
+        name: "a phone is warned, shows the fingerprint that the page shows, and opens the page by HTTPS",
+        needs: Needs::Nothing,
+        seconds: 300,
+        run: phone::compares_and_goes_on,
     },
     Scenario {
         name: "what a killed lab left is cleared by the next one and by `lab down`",
