@@ -17,6 +17,7 @@ mod disk;
 mod docker;
 mod evidence;
 mod figures;
+mod firmware;
 mod hundred;
 mod leftovers;
 mod runner;

@@ -26,6 +26,7 @@ pub mod power;
 pub mod private;
 pub mod progress;
 pub mod reference;
+pub mod secure_boot;
 pub mod setup;
 pub mod status;
 pub mod wifi;
@@ -63,6 +64,8 @@ enum Command {
     Node(node::NodeCommand),
     /// What opens Kubernetes, from a node that runs it
     Kubeconfig(kubeconfig::KubeconfigArguments),
+    /// The certificate that machines with Secure Boot on have to trust
+    SecureBoot(secure_boot::SecureBootArguments),
     /// What the manager sees of the network, and what is in the way
     Network(network::NetworkArguments),
     /// What comes from outside the node image, such as k3s
@@ -90,6 +93,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Shutdown(arguments) => power::shut_down(&arguments),
         Command::Node(command) => node::run(command).map(|()| ExitCode::SUCCESS),
         Command::Kubeconfig(arguments) => kubeconfig::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::SecureBoot(arguments) => secure_boot::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Network(arguments) => network::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Artifacts(command) => artifacts::run(command),
         Command::Lab(arguments) => lab::run(arguments),

@@ -38,7 +38,7 @@ pub fn arguments(machine: &MachineState, tools: &Tools, accel: Accel, start: Sta
     let groups = [
         bare(spec, start),
         processor(spec, accel),
-        firmware(tools),
+        firmware(spec, tools),
         identity(spec),
         clock(spec),
         control(),
@@ -70,16 +70,21 @@ fn processor(spec: &MachineSpec, accel: Accel) -> Vec<String> {
         Accel::Tcg => format!("tcg,thread=multi,tb-size={TCG_CACHE_MIB}"),
     };
     let (cpus, memory) = (spec.cpus.to_string(), spec.memory_mib.to_string());
-    strings(&["-machine", "q35", "-accel", &accel, "-cpu", &spec.cpu, "-smp", &cpus, "-m", &memory])
+    // this firmware's part that keeps its variables runs in system management mode
+    let machine = if spec.secure_boot.is_some() { "q35,smm=on" } else { "q35" };
+    strings(&["-machine", machine, "-accel", &accel, "-cpu", &spec.cpu, "-smp", &cpus, "-m", &memory])
 }
 
-fn firmware(tools: &Tools) -> Vec<String> {
-    let code = format!(
-        "if=pflash,unit=0,format=raw,readonly=on,file={}",
-        comma(&tools.ovmf_code.display().to_string())
-    );
+fn firmware(spec: &MachineSpec, tools: &Tools) -> Vec<String> {
+    let code = if spec.secure_boot.is_some() { &tools.ovmf_code_secure_boot } else { &tools.ovmf_code };
+    let code = format!("if=pflash,unit=0,format=raw,readonly=on,file={}", comma(&code.display().to_string()));
     let variables = format!("if=pflash,unit=1,format=raw,file={FIRMWARE_VARIABLES}");
-    strings(&["-drive", &code, "-drive", &variables])
+    let mut list = strings(&["-drive", &code, "-drive", &variables]);
+    if spec.secure_boot.is_some() {
+        // or an operating system could change what the firmware trusts
+        list.extend(strings(&["-global", "driver=cfi.pflash01,property=secure,value=on"]));
+    }
+    list
 }
 
 fn identity(spec: &MachineSpec) -> Vec<String> {
@@ -258,6 +263,17 @@ mod tests {
         let text = shown(&arguments(&machine(spec), &tools(), Accel::Tcg, Start::Cold));
         let device = "\n-device usb-storage,id=disk-stick,bus=usb.0,removable=on,drive=node-stick,serial=stick,bootindex=1\n";
         assert!(text.contains("\n-device qemu-xhci,id=usb\n") && text.contains(device), "{text}");
+    }
+
+    #[test]
+    fn secure_boot_has_another_firmware_that_guards_its_variables() {
+        let spec = MachineSpec::netboot("a", 512).with_secure_boot("/v/own.fd");
+        let text = shown(&arguments(&machine(spec), &tools(), Accel::Tcg, Start::Cold));
+        assert!(
+            text.contains("-machine q35,smm=on\n")
+                && text.contains("readonly=on,file=/t/OVMF_CODE.secboot.fd")
+        );
+        assert!(text.contains("-global driver=cfi.pflash01,property=secure,value=on"), "{text}");
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub struct MachineSpec {
     /// The bridge on which its network interface begins.
     pub bridge: String,
     pub card: NetworkCard,
+    /// Variables of a firmware that has Secure Boot on and trusts whom they say. `None`: it is off.
+    pub secure_boot: Option<PathBuf>,
     /// systemd units that reach the machine from outside, by SMBIOS.
     pub injected: Vec<InjectedUnit>,
     /// Whether [`Machine::exec`](crate::Machine::exec) reaches it, through an injected unit.
@@ -71,6 +73,7 @@ impl MachineSpec {
             disks: Vec::new(),
             bridge: CABLE.to_owned(),
             card: NetworkCard::Virtio,
+            secure_boot: None,
             injected: Vec::new(),
             exec: false,
             extra_arguments: Vec::new(),
@@ -92,6 +95,11 @@ impl MachineSpec {
 
     pub fn with_card(mut self, card: NetworkCard) -> MachineSpec {
         self.card = card;
+        self
+    }
+
+    pub fn with_secure_boot(mut self, variables: impl Into<PathBuf>) -> MachineSpec {
+        self.secure_boot = Some(variables.into());
         self
     }
 

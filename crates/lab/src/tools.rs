@@ -27,6 +27,8 @@ pub struct Tools {
     pub qemu: PathBuf,
     pub qemu_img: PathBuf,
     pub ovmf_code: PathBuf,
+    /// With Secure Boot in it.
+    pub ovmf_code_secure_boot: PathBuf,
     pub ovmf_vars: PathBuf,
 }
 
@@ -45,6 +47,11 @@ impl Tools {
             qemu,
             qemu_img: first("qemu-img", own.qemu_img, in_path("qemu-img"))?,
             ovmf_code: first("UEFI firmware", own.ovmf_code, vec![system("OVMF_CODE_4M.fd")])?,
+            ovmf_code_secure_boot: first(
+                "UEFI firmware with Secure Boot",
+                own.ovmf_code_secure_boot,
+                vec![system("OVMF_CODE_4M.secboot.fd")],
+            )?,
             ovmf_vars: first("UEFI variable store", own.ovmf_vars, vec![system("OVMF_VARS_4M.fd")])?,
         })
     }
@@ -54,6 +61,7 @@ impl Tools {
             qemu: folder.join("qemu-system-x86_64"),
             qemu_img: folder.join("qemu-img"),
             ovmf_code: folder.join("OVMF_CODE.fd"),
+            ovmf_code_secure_boot: folder.join("OVMF_CODE.secboot.fd"),
             ovmf_vars: folder.join("OVMF_VARS.fd"),
         }
     }

@@ -18,6 +18,7 @@ mod network;
 mod nodes;
 mod problem;
 mod routes;
+mod secure_boot;
 mod serial;
 mod types;
 
@@ -41,6 +42,7 @@ pub use media::{IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID};
 pub(crate) use nodes::{cluster_file, power_off, restart, tell};
 pub use problem::Problem;
 pub(crate) use routes::{MOST_BODY, Shared, not_so, operations, router};
+pub(crate) use secure_boot::certificate;
 pub use types::{
     ActionStatus, ApproveRequest, ApproveResponse, BlinkRequest, BlinkResponse, CheckResult, CheckStatus,
     ClusterStatus, DiskStatus, EtcdMemberStatus, EtcdStatus, EventMessage, JobStatus, LogBroken,

@@ -5,6 +5,8 @@ use crate::book::Book;
 use crate::decide::Proven;
 use crate::etcd::EtcdView;
 use crate::feed::Feed;
+use crate::image::signed::{Owner, Signed};
+use crate::image::{Image, ImageError};
 use crate::jobs::Jobs;
 use crate::network::{NetworkView, Scanner};
 use crate::patience::Patience;
@@ -13,7 +15,7 @@ use crate::session::Sessions;
 use crate::token::Token;
 use crate::{api, dial, status};
 use cairn_host::serial::Consoles;
-use cairn_model::cluster::Fingerprint;
+use cairn_model::cluster::{FIRST_EPOCH, Fingerprint, SecretClass};
 use cairn_model::phase::Phase;
 use cairn_netboot::Story;
 use cairn_wire::announce::Announcement;
@@ -38,6 +40,7 @@ pub struct Core {
     /// With those who try passphrases.
     pub patience: Arc<Patience>,
     pub image_dir: PathBuf,
+    pub signed: Arc<Signed>,
     pub artifacts: Arc<Artifacts>,
     registry: Mutex<Registry>,
     pub etcd: Mutex<EtcdView>,
@@ -75,6 +78,7 @@ impl Core {
     ) -> Arc<Self> {
         let core = Self {
             artifacts: Arc::new(Artifacts::new(book.work().artifacts())),
+            signed: Arc::new(Signed::new(book.work().signed())),
             book,
             jobs: Jobs::new(Arc::new(Feed::new(SystemTime::now()))),
             trust,
@@ -95,6 +99,27 @@ impl Core {
         };
         core.show();
         Arc::new(core)
+    }
+
+    /// The node image as this cluster's machines get it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn image(&self) -> Result<Image, ImageError> {
+        let (signed, folder, owner) = (Arc::clone(&self.signed), self.image_dir.clone(), self.signer());
+        let image = tokio::task::spawn_blocking(move || signed.image(&folder, owner)).await;
+        image.unwrap_or_else(|_| Image::load(&self.image_dir))
+    }
+
+    /// Whose signature machines with Secure Boot are to trust.
+    pub fn signer(&self) -> Owner {
+        let file = self.book.file();
+        let cluster = file.cluster();
+        let again = match cluster.epochs.of(SecretClass::SecureBoot) {
+            FIRST_EPOCH => String::new(),
+            epoch => format!(" ({epoch})"),
+        };
+        Owner { secret: file.keyring().secure_boot(), name: format!("Cairn {}{again}", cluster.name) }
     }
 
     /// Held for moments only, never over an await.

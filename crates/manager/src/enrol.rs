@@ -3,7 +3,7 @@
 use crate::approve::ApproveError;
 use crate::book::{BookError, TakeUpError};
 use crate::core::{Core, unix_now};
-use crate::image::{ImageError, Manifest};
+use crate::image::ImageError;
 use crate::jobs::{self, APPROVE, CERTIFICATES};
 use crate::join;
 use crate::journal::{Approval, JournalError, Way};
@@ -125,7 +125,7 @@ pub async fn enrol(
     let requests = description.requests.as_ref().ok_or(ActError::NoRequests)?;
     let requests = Requests::check(requests, key)?;
     let luks = description.encryption.luks_uuid.ok_or(ActError::NoRequests)?;
-    let target = target(core, way)?;
+    let target = target(core, way).await?;
     core.jobs.plan(jobs::install_plan(name, &target));
     core.jobs.done(name, APPROVE);
     core.jobs.started(name, CERTIFICATES);
@@ -160,14 +160,14 @@ pub async fn enrol(
     }
 }
 
-fn target(core: &Core, way: &Way) -> Result<Target, ActError> {
+async fn target(core: &Core, way: &Way) -> Result<Target, ActError> {
     let (id, wipe) = match way {
         Way::Medium => return Ok(Target::Medium),
         Way::InnerDisk { id, wipe } => return Ok(Target::InnerDisk { id: id.clone(), wipe: *wipe }),
         Way::Disk { id, wipe } => (id, wipe),
     };
     let base = core.network().image_base().ok_or(ActError::NoImageServer)?;
-    let source = Box::new(Manifest::load(&core.image_dir)?.source(&base)?);
+    let source = Box::new(core.image().await?.manifest.source(&base)?);
     Ok(Target::Disk { id: id.clone(), wipe: *wipe, source })
 }
 

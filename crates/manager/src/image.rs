@@ -1,7 +1,9 @@
-//! The node image's folder and what its manifest says.
+//! The node image: what its manifest says, and where its files are.
+
+pub mod signed;
 
 use cairn_wire::message::{ImageFile, ImageSource};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -29,20 +31,46 @@ pub struct Manifest {
     pub files: BTreeMap<String, Entry>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Entry {
     pub size: u64,
     pub sha256: String,
 }
 
-impl Manifest {
+/// The image as machines get it.
+pub struct Image {
+    pub manifest: Manifest,
+    folder: PathBuf,
+    signed: Option<Programs>,
+}
+
+/// The image's UEFI programs with this cluster's signature.
+struct Programs {
+    paths: BTreeMap<&'static str, PathBuf>,
+    certificate: Vec<u8>,
+}
+
+impl Image {
     /// Read at each use: the image may be built again while the manager runs.
     pub fn load(folder: &Path) -> Result<Self, ImageError> {
         let path = folder.join("manifest.json");
         let bytes = std::fs::read(&path).map_err(|error| ImageError::Read(path.clone(), error))?;
-        serde_json::from_slice(&bytes).map_err(|error| ImageError::Damaged(path, error))
+        let manifest = serde_json::from_slice(&bytes).map_err(|error| ImageError::Damaged(path, error))?;
+        Ok(Self { manifest, folder: folder.to_owned(), signed: None })
     }
 
+    pub fn path(&self, name: &str) -> PathBuf {
+        let signed = self.signed.as_ref().and_then(|programs| programs.paths.get(name));
+        signed.cloned().unwrap_or_else(|| self.folder.join(name))
+    }
+
+    /// What firmware with Secure Boot on has to be given before it starts this image; `None` when that is unsigned.
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.signed.as_ref().map(|programs| programs.certificate.as_slice())
+    }
+}
+
+impl Manifest {
     pub fn file(&self, name: &'static str) -> Result<&Entry, ImageError> {
         self.files.get(name).ok_or(ImageError::Missing(name))
     }

@@ -16,7 +16,7 @@ pub mod write;
 use crate::api::{DiskStatus, MediumKind};
 use crate::book::BookError;
 use crate::core::{Core, unix_now};
-use crate::image::{BOOT_LOADER, ImageError, Manifest, ROOT, UKI, VERITY};
+use crate::image::{BOOT_LOADER, Image, ImageError, ROOT, UKI, VERITY};
 use crate::journal::{JournalError, Medium};
 use axum::http::StatusCode;
 use cairn_layout::install::{Root, Source, medium_bytes};
@@ -145,9 +145,9 @@ pub async fn prepare(core: &Core, wish: Wish) -> Result<Prepared, MediaError> {
         wifi: wifi.as_ref().map(serde_json::to_vec).transpose()?.map(Zeroizing::new),
         onto: onto(kind),
     };
-    let (folder, work) = (core.image_dir.clone(), core.book.work().path().to_owned());
+    let (node_image, work) = (core.image().await?, core.book.work().path().to_owned());
     let (file, length, sha256) = tokio::task::spawn_blocking(move || {
-        let (file, length) = write(&folder, &work, &own)?;
+        let (file, length) = write(&node_image, &work, &own)?;
         let sha256 = sparse::sha256(&file, length).map_err(|error| MediaError::Temporary(work, error))?;
         Ok::<_, MediaError>((file, length, sha256))
     })
@@ -175,15 +175,15 @@ struct Own {
 }
 
 /// Some 450 MB into a sparse file without a name: nothing is left of it, whatever happens.
-fn write(folder: &Path, work: &Path, own: &Own) -> Result<(File, u64), MediaError> {
+fn write(node_image: &Image, work: &Path, own: &Own) -> Result<(File, u64), MediaError> {
     let Own { join, wifi, onto } = own;
-    let manifest = Manifest::load(folder)?;
+    let manifest = &node_image.manifest;
     let open = |name: &'static str| -> Result<(File, u64), MediaError> {
-        let path = folder.join(name);
+        let path = node_image.path(name);
         let file = File::open(&path).map_err(|error| MediaError::File(path, error))?;
         Ok((file, manifest.file(name)?.size))
     };
-    let loader = folder.join(BOOT_LOADER);
+    let loader = node_image.path(BOOT_LOADER);
     let boot_loader = std::fs::read(&loader).map_err(|error| MediaError::File(loader, error))?;
     let ((mut uki, uki_len), (mut root, root_len), (mut verity, verity_len)) =
         (open(UKI)?, open(ROOT)?, open(VERITY)?);
@@ -200,6 +200,10 @@ fn write(folder: &Path, work: &Path, own: &Own) -> Result<(File, u64), MediaErro
     let mut files = vec![("cairn/join.json", join.as_slice())];
     if let Some(wifi) = wifi {
         files.push((WIFI_FILE, wifi));
+    }
+    if let Some(certificate) = node_image.certificate() {
+        // where firmware's own "enroll from file" finds it
+        files.push(("cairn/secure-boot.cer", certificate));
     }
     if *onto == Onto::InnerDisk {
         files.push(("cairn/image.json", &source));

@@ -89,6 +89,7 @@ pub fn router() -> Router<Shared> {
         .route("/login", get(login::form).post(login::log_in))
         .route("/logout", post(login::log_out))
         .route("/cluster-file", get(actions::cluster_file))
+        .route("/secure-boot/certificate", get(actions::certificate))
         .route("/kubeconfig", get(actions::kubeconfig))
         .route("/keep", get(keep::page).post(keep::confirm))
         .route("/keep/later", post(keep::later))

@@ -65,6 +65,11 @@ impl WorkDir {
         self.path.join("artifacts")
     }
 
+    /// The image's programs with the cluster's signature.
+    pub fn signed(&self) -> PathBuf {
+        self.path.join("signed")
+    }
+
     /// Where large temporary files go: beside the rest, since `/tmp` may be memory.
     pub fn path(&self) -> &Path {
         &self.path

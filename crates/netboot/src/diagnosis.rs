@@ -227,7 +227,7 @@ impl Course {
             Stage::Fetched if quiet <= START => (false, format!("It has fetched {file} and starts it.")),
             Stage::Fetched => (
                 true,
-                format!("It has fetched {file}, and what it fetched did not start: switch Secure Boot off in its firmware, and look at its screen."),
+                format!("It has fetched {file}, and what it fetched did not start: if Secure Boot is on in its firmware, put the certificate there or switch it off; and look at its screen."),
             ),
             Stage::Started => (false, "It has started Cairn.".to_owned()),
         }

@@ -3,6 +3,7 @@
 use cairn_model::cluster::{Cluster, Epochs, FIRST_EPOCH, Fingerprint, Name, Roster, SecretClass};
 use cairn_model::secret::Secret;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::authority::{Authority, IssueError, Issued};
 use crate::derive::derive;
@@ -37,9 +38,11 @@ impl<'a> Keyring<'a> {
             | SecretClass::EtcdPeers
             | SecretClass::EtcdServers
             | SecretClass::EtcdClients => {}
-            SecretClass::Luks | SecretClass::K3sToken | SecretClass::Join | SecretClass::Backup => {
-                return Err(IssueError::WrongAuthority(class));
-            }
+            SecretClass::Luks
+            | SecretClass::K3sToken
+            | SecretClass::Join
+            | SecretClass::Backup
+            | SecretClass::SecureBoot => return Err(IssueError::WrongAuthority(class)),
         }
         let epoch = self.epochs().of(class);
         let key = PrivateKey::from_secret(&derive(self.seed, class, epoch, "authority"))?;
@@ -111,6 +114,11 @@ impl<'a> Keyring<'a> {
     pub fn backup_password(&self, site: &Name) -> Secret {
         let epoch = self.epochs().of(SecretClass::Backup);
         hex_secret(&derive(self.seed, SecretClass::Backup, epoch, site.as_str()))
+    }
+
+    /// From which the key follows that signs what machines with Secure Boot start.
+    pub fn secure_boot(&self) -> Zeroizing<[u8; 32]> {
+        derive(self.seed, SecretClass::SecureBoot, self.epochs().of(SecretClass::SecureBoot), "signing")
     }
 
     /// The key of a prepared medium. Nothing of it is stored: the machine repeats the terms, and the same

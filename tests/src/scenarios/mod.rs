@@ -9,6 +9,7 @@ mod join_key;
 mod moving;
 mod owner;
 pub mod phone;
+mod secure_boot;
 mod shutdown;
 pub mod stranger;
 mod teardown;
@@ -86,6 +87,11 @@ pub const ALL: &[Scenario] = &[
         shutdown::and_start,
     ),
     on_healthy("a machine that was not approved gets nothing", 480, stranger::gets_nothing),
+    on_healthy(
+        "a machine with Secure Boot on starts what its cluster has signed, and nothing when it trusts somebody else",
+        600,
+        secure_boot::decides,
+    ),
     on_healthy(
         "a manager that is killed in the middle of an installation goes on with it when started again",
         840,

@@ -4,6 +4,7 @@
 
 use super::stranger::photos;
 use crate::command::Answer;
+use crate::firmware;
 use crate::terminal::Terminal;
 use crate::world::{World, path};
 use anyhow::{Context, Result, ensure};
@@ -70,8 +71,9 @@ fn switch_on(world: &World) -> Result<()> {
     let card = DiskSpec::copy_of("card", DISK, prepare(world, CARD, "sd")?);
     let mut small = MachineSpec::medium(CARD, 512, card);
     small.cpu = "max,aes=off".to_owned();
-    // the one machine whose socket can blink
-    on(&small.with_card(NetworkCard::E1000e))
+    // the one machine whose socket can blink, and the one that has Secure Boot on
+    let trusting = firmware::trusting(world, &firmware::own_certificate(world)?)?;
+    on(&small.with_card(NetworkCard::E1000e).with_secure_boot(trusting))
 }
 
 /// As the dialogue says: in another terminal.

@@ -80,6 +80,12 @@ fn effect(class: SecretClass) -> Effect {
             does_not: "there are no backups yet, so nothing else changes",
             parts: false,
         },
+        SecretClass::SecureBoot => Effect {
+            what: "the key that signs what machines with Secure Boot start",
+            does: "what machines fetch and what media carry from now on is signed by the new key: put its certificate into the firmware of each machine that has Secure Boot on",
+            does_not: "firmware that trusts the old certificate goes on doing so until that is deleted there",
+            parts: false,
+        },
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which path does what.
 
 use super::{
-    Problem, Session, artifacts, auth, blink, cluster, events, kubeconfig, lan, logs, machines, media, network, nodes,
-    serial,
+    Problem, Session, artifacts, auth, blink, cluster, events, kubeconfig, lan, logs, machines, media,
+    network, nodes, secure_boot, serial,
 };
 use crate::core::Core;
 use crate::lan::Lan;
@@ -53,6 +53,7 @@ pub fn operations() -> OpenApiRouter<Shared> {
         .routes(routes!(nodes::power_off))
         .routes(routes!(blink::node))
         .routes(routes!(blink::machine))
+        .routes(routes!(secure_boot::certificate))
         .routes(routes!(kubeconfig::kubeconfig))
         .routes(routes!(logs::units))
         .routes(routes!(logs::logs))

@@ -12,12 +12,15 @@ use cairn_netboot::{
     Because, BootAnswer, Config, HTTP_PORT, Images, MachineRequest, OwnCable, Port, Server, StartError, State,
 };
 use cairn_workflow::log::chain;
+use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+/// How soon an image that was built again is signed.
+const SIGN_AGAIN: Duration = Duration::from_secs(20);
 /// How soon it is tried again on a network that did not suit.
 const AGAIN: Duration = Duration::from_secs(30);
 /// The same when the network has changed, and it is known to what.
@@ -50,7 +53,7 @@ pub async fn keep(core: Arc<Core>, wanted: Netboot) {
             }
         };
         core.network().netboot = BootView::Starting { interface: interface.clone(), way: Some(way) };
-        let (reason, again) = match config(&core, &wanted, way, here.as_ref(), &ours) {
+        let (reason, again) = match config(&core, &wanted, way, here.as_ref(), &ours).await {
             Some((config, address)) => serve(&core, config, address, &wanted, way).await,
             None => (
                 "it has no address in this network: let the router give it one, or give it one by hand"
@@ -79,15 +82,17 @@ async fn server_answers(core: &Core, interface: Option<&Interface>) -> bool {
 }
 
 /// What to serve, and from which address. `None`: there is none yet.
-fn config(
+async fn config(
     core: &Core,
     wanted: &Netboot,
     way: Way,
     here: Option<&Interface>,
     ours: &[Ipv4Addr],
 ) -> Option<(Config, Ipv4Addr)> {
-    let image = &core.image_dir;
-    let files = FILES.iter().fold(core.artifacts.files(), |files, name| files.with(*name, image.join(name)));
+    let image = core.image().await.ok();
+    let path =
+        |name: &str| image.as_ref().map_or_else(|| core.image_dir.join(name), |image| image.path(name));
+    let files = FILES.iter().fold(core.artifacts.files(), |files, name| files.with(*name, path(name)));
     match way {
         Way::OwnCable => {
             let cable = OwnCable::slash24(wanted.cable_address);
@@ -134,7 +139,10 @@ async fn serve(
         network.netboot = BootView::Running { interface: interface.clone(), way, base };
     }
     let mut state = server.state();
-    let stopped = state.wait_for(|state| matches!(state, State::Stopped { .. })).await;
+    let stopped = tokio::select! {
+        stopped = state.wait_for(|state| matches!(state, State::Stopped { .. })) => stopped,
+        never = sign_again(core) => match never {},
+    };
     match stopped.as_deref() {
         Ok(State::Stopped { because }) => match because {
             Because::ForeignServer { server, interface } => {
@@ -145,6 +153,15 @@ async fn serve(
             Because::Asked | Because::Failed { .. } => (chain(because), AGAIN),
         },
         Ok(State::Running) | Err(_) => ("it ended".to_owned(), AGAIN),
+    }
+}
+
+/// The image may be built again while it is served.
+async fn sign_again(core: &Core) -> Infallible {
+    loop {
+        sleep(SIGN_AGAIN).await;
+        // what is wrong with it is said where it is used
+        let _ = core.image().await;
     }
 }
 

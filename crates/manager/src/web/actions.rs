@@ -52,3 +52,7 @@ pub async fn cluster_file(session: Session, state: State<Shared>) -> Response {
 pub async fn kubeconfig(session: Session, state: State<Shared>) -> Response {
     shown(api::kubeconfig(session, state).await, "/cluster")
 }
+
+pub async fn certificate(session: Session, state: State<Shared>) -> Response {
+    shown(api::certificate(session, state).await, "/network")
+}

@@ -35,10 +35,29 @@ pub fn content(status: &Status, report: &NetworkReport, adapters: &[Adapter]) ->
             }
         }
         h2 #troubleshoot { "Troubleshoot" }
+        (secure_boot())
         (ports(&report.ports))
         (servers(&report.dhcp_servers))
         (interfaces(&report.interfaces))
         (console::consoles(adapters))
+    }
+}
+
+/// For machines whose firmware trusts nobody but those whom their makers put there.
+fn secure_boot() -> Markup {
+    html! {
+        details.fold #secure-boot {
+            summary { h3 { "Secure Boot" } span.quiet { "a certificate for machines that have it on" } }
+            p { "What your machines start is signed by your cluster. A machine with Secure Boot on starts it once its firmware has your cluster's certificate; one with Secure Boot off needs nothing." }
+            ol {
+                li { "Download the certificate and copy it to a stick with FAT, as sticks come. Media that are prepared here carry it already, as " code.word { "cairn/secure-boot.cer" } "." }
+                li { "In the machine's firmware, under " em { "Secure Boot" } ", choose " em { "Custom" } " mode or " em { "Key Management" } "." }
+                li { "Add the file to the " strong { "db" } " (" em { "Authorized Signatures" } ", " em { "Enroll from file" } ", " em { "Append" } "). Keep the keys that are there; leave " strong { "PK" } ", " strong { "KEK" } " and " strong { "dbx" } " alone." }
+                li { "Save, and let it start from the network or the medium again." }
+            }
+            p { a.button href="/secure-boot/certificate" download { "Download the certificate" } }
+            p.quiet { "It is no secret, and stays the same for as long as the cluster file does. Where a firmware takes no certificate, switch Secure Boot off there." }
+        }
     }
 }
 

@@ -24,11 +24,13 @@ pub enum SecretClass {
     Join,
     /// Passwords of backup repositories.
     Backup,
+    /// The key that signs what machines with Secure Boot start.
+    SecureBoot,
 }
 
 impl SecretClass {
     /// All classes, in the order of declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Agents,
         Self::EtcdPeers,
         Self::EtcdServers,
@@ -37,6 +39,7 @@ impl SecretClass {
         Self::K3sToken,
         Self::Join,
         Self::Backup,
+        Self::SecureBoot,
     ];
 
     /// The class's word in derivation labels: changing one changes every secret of the class.
@@ -50,6 +53,7 @@ impl SecretClass {
             Self::K3sToken => "k3s-token",
             Self::Join => "join",
             Self::Backup => "backup",
+            Self::SecureBoot => "secure-boot",
         }
     }
 }
@@ -74,6 +78,8 @@ pub struct Epochs {
     join: u32,
     #[serde(default = "first", skip_serializing_if = "is_first")]
     backup: u32,
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    secure_boot: u32,
 }
 
 /// The epoch that every class starts with.
@@ -100,6 +106,7 @@ impl Default for Epochs {
             k3s_token: FIRST_EPOCH,
             join: FIRST_EPOCH,
             backup: FIRST_EPOCH,
+            secure_boot: FIRST_EPOCH,
         }
     }
 }
@@ -116,6 +123,7 @@ impl Epochs {
             SecretClass::K3sToken => self.k3s_token,
             SecretClass::Join => self.join,
             SecretClass::Backup => self.backup,
+            SecretClass::SecureBoot => self.secure_boot,
         }
     }
 
@@ -131,6 +139,7 @@ impl Epochs {
             SecretClass::K3sToken => &mut self.k3s_token,
             SecretClass::Join => &mut self.join,
             SecretClass::Backup => &mut self.backup,
+            SecretClass::SecureBoot => &mut self.secure_boot,
         };
         *epoch = epoch.saturating_add(1);
         self
