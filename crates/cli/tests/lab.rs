@@ -28,24 +28,37 @@ impl Lab {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The phase of each node, once it is so.
+    /// `cairn node`, which asks the lab's manager.
+    fn node(&self, words: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cairn"));
+        command.arg("node").args(words.split(' ')).stdin(Stdio::null());
+        let url = std::fs::read_to_string(self.0.join("manager/url")).unwrap();
+        command.env("CAIRN_MANAGER", url.trim());
+        command.env("CAIRN_TOKEN_FILE", self.0.join("manager/work/token")).output().unwrap()
+    }
+
+    /// Waits until the nodes are in these phases.
     fn until(&self, expected: [Phase; 3]) {
-        let end = Instant::now() + PATIENCE;
-        loop {
+        until(|| {
             let status = self.run("status --json").stdout;
             let status: Status = serde_json::from_slice(&status).unwrap_or_default();
-            if status.nodes.iter().map(|node| node.phase).eq(expected) {
-                return;
-            }
-            assert!(Instant::now() < end, "never {expected:?}: {status:#?}");
-            std::thread::sleep(Duration::from_millis(200));
-        }
+            let so = status.nodes.iter().map(|node| node.phase).eq(expected);
+            if so { Ok(()) } else { Err(format!("never {expected:?}: {status:#?}")) }
+        });
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
         let _ = self.run("down");
+    }
+}
+
+fn until(look: impl Fn() -> Result<(), String>) {
+    let end = Instant::now() + PATIENCE;
+    while let Err(words) = look() {
+        assert!(Instant::now() < end, "{words}");
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
 
@@ -61,6 +74,13 @@ fn nodes_without_machines_run_outlive_the_manager_and_go_off() {
     lab.demand("up --etcd 0 --compute 0 --simulated 3 --detach");
     let network = cairn_lab::Lab::open(&lab.0).unwrap().namespace().clone();
     lab.until([Phase::Running; 3]);
+
+    until(|| {
+        let log = String::from_utf8(lab.node("logs compute-2 --unit cairn-agent.service").stdout).unwrap();
+        let told = log.contains("keeps generation 2 of the cluster file") && !log.contains("kernel");
+        if told { Ok(()) } else { Err(log) }
+    });
+    assert!(refusal(&lab.node("blink compute-2")).contains("it has no machine, and so no light"));
 
     lab.demand("manager kill");
     lab.demand("manager start");

@@ -312,3 +312,42 @@ fn explain(arguments: &UpArguments, paths: &Paths) -> Result<()> {
     say!("Other commands find the lab's manager after:  eval \"$(cairn lab env)\"")?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        up: UpArguments,
+    }
+
+    fn parse(words: &str) -> Result<UpArguments, clap::Error> {
+        Line::try_parse_from(words.split(' ')).map(|line| line.up)
+    }
+
+    #[test]
+    fn simulated_nodes_stand_behind_the_machines_and_before_the_spare_places() {
+        let file = ClusterFile::new("lab".parse().unwrap(), 1, 5, 0).unwrap();
+        let simulated = |words| {
+            let nodes = parse(words).unwrap().simulated(&file);
+            nodes.iter().map(Name::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(simulated("up --compute 1 --simulated 2 --spare-compute 2"), "compute-2 compute-3");
+        assert_eq!(simulated("up --compute 0 --simulated 1"), "compute-1");
+        assert_eq!(simulated("up --compute 3"), "");
+    }
+
+    #[test]
+    fn a_lab_has_no_more_nodes_than_there_are_addresses() {
+        let check = |words| parse(words).unwrap().check();
+        assert!(check("up --etcd 3 --compute 42 --spare-compute 100 --simulated 100").is_ok());
+        let refused = check("up --etcd 3 --compute 43 --spare-compute 100 --simulated 100").unwrap_err();
+        assert_eq!(refused.to_string(), "a cluster has at most 245 nodes, and these would be 246");
+        for wrong in ["up --simulated 101", "up --simulated -1", "up --bare --simulated 1"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
