@@ -15,8 +15,7 @@ const AT_REST: Duration = Duration::from_secs(60);
 pub fn run() -> Result<ExitCode> {
     let world = World::new()?;
     runner::clear(&world)?;
-    world.set_deadline(Duration::from_secs(300));
-    hundred::measure(&world)?;
+    hundred::measure(&world, hundred::NODES)?;
     let measured = measure(&world);
     let down = runner::take_down(&world);
     measured.and(down)?;

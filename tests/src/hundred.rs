@@ -1,29 +1,17 @@
-//! A manager with a hundred nodes: agents without a machine, each at its own cluster address and over real TLS, in a
-//! network namespace of their own. The manager is a process of its own, so its memory is its alone.
+//! A manager with a hundred nodes: those without a machine that `cairn lab up --simulated` makes, each at its own
+//! cluster address and over real TLS. The manager is a process of its own, so its memory is its alone.
 
-mod agent;
-
-use self::agent::Agent;
-use crate::figures::Figures;
+use crate::runner;
 use crate::world::World;
 use anyhow::{Context, Result, bail, ensure};
 use cairn_manager::api::Status;
-use cairn_model::cluster::{Cluster, EditError};
-use cairn_model::phase::{Condition, Phase};
-use cairn_vault::PrivateKey;
-use cairn_vault::file::{ClusterFile, Passphrase, disk};
-use std::fs::File;
-use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
+use cairn_model::phase::Phase;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
-use uuid::Uuid;
 
 pub const COMMAND: &str = "hundred";
-const NODES: u8 = 100;
+pub const NODES: u8 = 100;
 const LOOKS: usize = 100;
-const INTERFACE: &str = "cluster0";
-const OTHER_END: &str = "cluster1";
-const PAGE: &str = "http://127.0.0.1:4200";
 /// Over so long the work of the manager at rest is averaged.
 const REST: Duration = Duration::from_secs(30);
 /// A hundred handshakes, and what follows from them.
@@ -32,166 +20,121 @@ const SAYS: &str = "something that was not so before";
 /// sysconf(3), _SC_CLK_TCK: 100 on every Linux that Cairn runs on.
 const TICKS: u64 = 100;
 
+/// This measurement alone.
+///
 /// # Errors
-/// When the manager does not come as far as it should.
-pub fn measure(world: &World) -> Result<()> {
-    let folder = world.state.join("hundred");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder)?;
-    // what the kernel tells below /sys is of the namespace that mounted it
-    let script = r#"mount -t sysfs sysfs /sys && exec "$0" "$@""#;
-    let mut inside = Command::new("unshare");
-    inside.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script]);
-    inside.arg(std::env::current_exe()?).arg(COMMAND).arg(&folder).arg(&world.cairn);
-    let text = world.demand(&mut inside)?;
-    let mut figures = world.figures.borrow_mut();
-    for line in text.lines() {
-        let (name, value) = line.split_once(": ").with_context(|| format!("no figure: {line}"))?;
-        show(&mut figures, name, value.parse()?);
-    }
-    Ok(())
+/// As [`measure`].
+pub fn run(nodes: u8) -> Result<ExitCode> {
+    let world = World::new()?;
+    runner::clear(&world)?;
+    measure(&world, nodes)?;
+    println!("{}", world.figures.borrow().table());
+    Ok(ExitCode::SUCCESS)
 }
 
-fn show(figures: &mut Figures, name: &str, value: u64) {
-    let milliseconds = |micros: u64| format!("{}.{} ms", micros / 1000, micros % 1000 / 100);
-    match name {
-        "reached" => figures.time(
-            "100 nodes, from the manager's start to the last one known",
-            Duration::from_secs(value),
-            "",
-        ),
-        "middle" => {
-            figures.set("cluster page of 100 nodes, middle of 100 looks", milliseconds(value), "100 ms")
-        }
-        "worst" => {
-            figures.set("cluster page of 100 nodes, worst of 100 looks", milliseconds(value), "100 ms")
-        }
-        "change" => figures.set("a change on one of 100 nodes, until it is shown", milliseconds(value), ""),
-        "resident" => figures.size("resident memory of a manager with 100 nodes", value, "60 MB"),
-        "work" => figures.set(
-            "work of a manager with 100 nodes, of one core",
-            format!("{}.{} %", value / 10, value % 10),
-            "",
-        ),
-        _ => {}
-    }
-}
-
-/// Inside the namespaces: prints a figure a line.
+/// Begins without a lab, and leaves none.
 ///
 /// # Errors
 /// When the manager does not come as far as it should.
-pub fn run(folder: &Path, cairn: &Path) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (file, agents) = runtime.block_on(agents(folder))?;
-    let manager = Manager::start(folder, cairn)?;
+pub fn measure(world: &World, nodes: u8) -> Result<()> {
+    world.set_deadline(Duration::from_secs(300));
+    let measured = on_a_lab(world, nodes);
+    let down = runner::take_down(world);
+    measured.and(down)
+}
+
+fn on_a_lab(world: &World, nodes: u8) -> Result<()> {
     let began = Instant::now();
+    let count = nodes.to_string();
+    world.cairn_lab(&["up", "--etcd", "0", "--compute", "0", "--simulated", &count, "--detach"])?;
+    world.figures.borrow_mut().time(
+        &format!("`lab up`, {nodes} nodes without machines"),
+        began.elapsed(),
+        "",
+    );
+
+    world.cairn_lab(&["manager", "stop"])?;
+    world.cairn_lab(&["manager", "start"])?;
+    let began = Instant::now();
+    let manager = Manager::of(world)?;
     manager.until(|status| {
-        status.nodes.iter().filter(|node| node.phase == Phase::Running).count() == agents.len()
+        status.nodes.iter().filter(|node| node.phase == Phase::Running).count() == usize::from(nodes)
     })?;
-    println!("reached: {}", began.elapsed().as_secs());
+    let reached = began.elapsed();
 
     let mut looks = (0..LOOKS).map(|_| manager.look("/cluster")).collect::<Result<Vec<u64>>>()?;
     looks.sort_unstable();
-    println!("middle: {}", looks.get(LOOKS / 2).context("no looks")?);
-    println!("worst: {}", looks.last().context("no looks")?);
+    let middle = *looks.get(LOOKS / 2).context("no looks")?;
+    let worst = *looks.last().context("no looks")?;
 
-    let changed = agents.get(agents.len() / 2).context("no agents")?;
+    let faults = world.state.join("manager/agents/faults");
+    std::fs::create_dir(&faults)?;
     let began = Instant::now();
-    changed.say(Condition::waiting(SAYS));
+    let fault = faults.join(format!("compute-{}", nodes.div_ceil(2)));
+    std::fs::write(&fault, SAYS)?;
     manager
         .until(|status| status.nodes.iter().flat_map(|node| &node.conditions).any(|it| it.message == SAYS))?;
-    println!("change: {}", began.elapsed().as_micros());
+    let changed = began.elapsed();
+    std::fs::remove_file(fault)?;
 
     let before = manager.ticks()?;
     std::thread::sleep(REST);
     let worked = manager.ticks()?.saturating_sub(before);
-    println!("work: {}", worked * 1000 / (TICKS * REST.as_secs()));
-    println!("resident: {}", manager.resident()?);
-    ensure!(file.cluster().nodes.len() == agents.len(), "an agent is missing");
-    Ok(ExitCode::SUCCESS)
-}
+    let permille = worked * 1000 / (TICKS * REST.as_secs());
 
-/// A cluster file with a hundred enrolled nodes, and these nodes.
-async fn agents(folder: &Path) -> Result<(ClusterFile, Vec<std::sync::Arc<Agent>>)> {
-    let keys = (0..NODES).map(|_| Ok((PrivateKey::generate()?, PrivateKey::generate()?)));
-    let keys = keys.collect::<Result<Vec<_>>>()?;
-    let enrol = |mut cluster: Cluster| -> Result<Cluster, EditError> {
-        let names: Vec<_> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
-        for (name, (boot, key)) in names.iter().zip(&keys) {
-            cluster = cluster.with_enrolled(name, boot.fingerprint())?;
-            cluster = cluster.with_node_key(name, key.fingerprint())?;
-            cluster = cluster.with_volume(name, Uuid::new_v4())?;
-        }
-        Ok(cluster)
-    };
-    let file = ClusterFile::new("hundred".parse()?, 0, NODES, 0)?.next(enrol)?;
-    let passphrase = "a hundred nodes without machines";
-    std::fs::write(folder.join("passphrase"), passphrase)?;
-    disk::create(&folder.join("hundred.cairn"), &file.seal(&Passphrase::new(passphrase)?)?)?;
-    ip(&["link", "set", "lo", "up"])?;
-    // a pair, since not every kernel has dummy interfaces
-    ip(&["link", "add", INTERFACE, "type", "veth", "peer", "name", OTHER_END])?;
-    ip(&["link", "set", INTERFACE, "up"])?;
-    ip(&["link", "set", OTHER_END, "up"])?;
-    let mut agents = Vec::new();
-    for (place, (node, (boot, key))) in file.cluster().nodes.iter().zip(&keys).enumerate() {
-        let address =
-            format!("{}/{}", file.cluster().address_of(node), file.cluster().network.prefix_length());
-        ip(&["addr", "add", &address, "dev", INTERFACE])?;
-        agents.push(Agent::start(&file, place, boot, key).await?);
-    }
-    Ok((file, agents))
-}
-
-fn ip(words: &[&str]) -> Result<()> {
-    let output = Command::new("ip").args(words).output().context("`ip` can't be run")?;
-    ensure!(
-        output.status.success(),
-        "`ip {}` failed: {}",
-        words.join(" "),
-        String::from_utf8_lossy(&output.stderr)
+    let mut figures = world.figures.borrow_mut();
+    let milliseconds = |micros: u128| format!("{}.{} ms", micros / 1000, micros % 1000 / 100);
+    figures.time(&format!("{nodes} nodes, from the manager's start to the last one known"), reached, "");
+    figures.set(
+        &format!("cluster page of {nodes} nodes, middle of {LOOKS} looks"),
+        milliseconds(middle.into()),
+        "100 ms",
     );
+    figures.set(
+        &format!("cluster page of {nodes} nodes, worst of {LOOKS} looks"),
+        milliseconds(worst.into()),
+        "100 ms",
+    );
+    figures.set(
+        &format!("a change on one of {nodes} nodes, until it is shown"),
+        milliseconds(changed.as_micros()),
+        "",
+    );
+    figures.set(
+        &format!("work of a manager with {nodes} nodes, of one core"),
+        format!("{}.{} %", permille / 10, permille % 10),
+        "",
+    );
+    figures.size(&format!("resident memory of a manager with {nodes} nodes"), manager.resident()?, "60 MB");
     Ok(())
 }
 
+/// The lab's, asked by curl, so that nothing of the asking is measured with it.
 struct Manager {
-    process: Child,
+    process: i32,
+    page: String,
     /// A file with the token as a header, for curl.
     header: std::path::PathBuf,
 }
 
 impl Manager {
-    fn start(folder: &Path, cairn: &Path) -> Result<Self> {
-        let log = File::create(folder.join("manager.log"))?;
-        let mut command = Command::new(cairn);
-        command.args(["manager", "--interface", INTERFACE, "--work"]).arg(folder.join("work"));
-        command.arg("--file").arg(folder.join("hundred.cairn"));
-        command.arg("--passphrase-file").arg(folder.join("passphrase"));
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let process = command.spawn().context("the manager can't be started")?;
-        let manager = Self { process, header: folder.join("header") };
-        let token = folder.join("work/token");
-        wait("the manager's token", || Ok(token.exists()))?;
-        std::fs::write(
-            &manager.header,
-            format!("Authorization: Bearer {}", std::fs::read_to_string(token)?.trim()),
-        )?;
-        wait("the manager's page", || Ok(manager.get("/healthz").is_ok()))?;
-        Ok(manager)
+    fn of(world: &World) -> Result<Self> {
+        let kept = world.state.join("manager");
+        let process = world.lab()?.process("manager").context("the manager does not run")?.pid;
+        let page = std::fs::read_to_string(kept.join("url"))?.trim().to_owned();
+        let token = std::fs::read_to_string(kept.join("work/token"))?;
+        let header = world.scratch.join("header");
+        std::fs::write(&header, format!("Authorization: Bearer {}", token.trim()))?;
+        Ok(Self { process, page, header })
     }
 
     fn curl(&self, path: &str, more: &[&str]) -> Result<Vec<u8>> {
         let header = format!("@{}", self.header.display());
         let mut curl = Command::new("curl");
         curl.args(["--silent", "--show-error", "--fail", "--header", &header]).args(more);
-        let output = curl.arg(format!("{PAGE}{path}")).output().context("`curl` can't be run")?;
+        let output = curl.arg(format!("{}{path}", self.page)).output().context("`curl` can't be run")?;
         ensure!(output.status.success(), "{path} was not had: {}", String::from_utf8_lossy(&output.stderr));
         Ok(output.stdout)
-    }
-
-    fn get(&self, path: &str) -> Result<Vec<u8>> {
-        self.curl(path, &[])
     }
 
     /// Microseconds until all of a page was there, as curl measures it.
@@ -204,14 +147,17 @@ impl Manager {
     }
 
     fn until(&self, so: impl Fn(&Status) -> bool) -> Result<()> {
-        wait("what the manager's status has to say", || {
-            Ok(so(&serde_json::from_slice(&self.get("/api/v1/status")?)?))
-        })
+        let end = Instant::now() + PATIENCE;
+        while !so(&serde_json::from_slice(&self.curl("/api/v1/status", &[])?)?) {
+            ensure!(Instant::now() < end, "the manager's status never said what it has to");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     /// Time that it worked, by proc_pid_stat(5): fields 14 and 15.
     fn ticks(&self) -> Result<u64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process))?;
         let (_, fields) = stat.rsplit_once(") ").context("an unknown form of stat")?;
         let times = fields.split(' ').skip(11).take(2).map(str::parse::<u64>);
         Ok(times.collect::<Result<Vec<_>, _>>()?.iter().sum())
@@ -219,24 +165,8 @@ impl Manager {
 
     /// Bytes, by proc_pid_status(5).
     fn resident(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
     }
-}
-
-impl Drop for Manager {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn wait(what: &str, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let end = Instant::now() + PATIENCE;
-    while !so()? {
-        ensure!(Instant::now() < end, "waited {} s for {what}", PATIENCE.as_secs());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
 }

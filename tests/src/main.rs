@@ -1,9 +1,9 @@
 //! The end-to-end scenarios: the lab, driven as an owner drives it, by the `cairn` program and by cutting power.
 //!
 //! `cairn-scenarios test [FILTER]` runs them one after another on one lab in `.state/scenarios`, `bench` measures,
-//! `soak` repeats. It is run from the project's root, where `.state/tools` and `.state/image` are; the `cairn` program
-//! is found beside this one, or named by `CAIRN_BIN`. `--keep` takes over a healthy lab that an earlier run left and
-//! leaves its own.
+//! `hundred` only a manager with many nodes, `soak` repeats. It is run from the project's root, where `.state/tools`
+//! and `.state/image` are; the `cairn` program is found beside this one, or named by `CAIRN_BIN`. `--keep` takes over a
+//! healthy lab that an earlier run left and leaves its own.
 //!
 //! Start reading at [`scenarios::ALL`], the list; [`runner`] says in which order and on which lab they run, and
 //! [`world`] is what a scenario has at hand.
@@ -31,7 +31,7 @@ mod world;
 use anyhow::{Result, bail};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cairn-scenarios test [FILTER] [--keep] | bench | soak [TIMES]";
+const USAGE: &str = "usage: cairn-scenarios test [FILTER] [--keep] | bench | hundred [NODES] | soak [TIMES]";
 
 fn main() -> ExitCode {
     match run() {
@@ -54,8 +54,9 @@ fn run() -> Result<ExitCode> {
         ["bench"] => bench::run(),
         ["soak"] => soak::run(20),
         ["soak", times] => soak::run(times.parse()?),
+        [hundred::COMMAND] => hundred::run(hundred::NODES),
+        [hundred::COMMAND, nodes] => hundred::run(nodes.parse()?),
         // Calls itself inside the lab's network.
-        [hundred::COMMAND, folder, cairn] => hundred::run(folder.as_ref(), cairn.as_ref()),
         [scenarios::phone::COMMAND, cairn] => scenarios::phone::run(cairn.as_ref()),
         [scan::COMMAND, address] => scan::run(address.parse()?),
         _ => bail!(USAGE),

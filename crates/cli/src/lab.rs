@@ -1,6 +1,7 @@
 //! `cairn lab`: a cluster of virtual machines. The machines are `cairn-lab`'s; the cluster on them is
 //! brought up by the real manager, over the same API that everybody uses.
 
+pub mod agents;
 mod checkpoint;
 mod manager;
 mod media;
@@ -9,8 +10,8 @@ mod up;
 
 use crate::client::Client;
 use crate::{out, say, status};
-use anyhow::{Context, Result};
-use cairn_lab::{ExecLimits, Lab};
+use anyhow::{Context, Result, bail};
+use cairn_lab::{ExecLimits, Lab, Machine};
 use clap::{Args, Subcommand, ValueEnum};
 use paths::Paths;
 use std::io::Write;
@@ -60,6 +61,9 @@ enum LabCommand {
     Power { node: String, action: PowerAction },
     /// Stop or start the lab's manager; the machines go on
     Manager { action: ManagerAction },
+    /// Serve nodes without machines; `up --simulated` starts this inside the lab's network
+    #[command(hide = true)]
+    Agents { folder: PathBuf },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -91,7 +95,10 @@ pub fn run(arguments: LabArguments) -> Result<ExitCode> {
             Lab::open(paths.state())?;
             return status::print(&client(&paths)?, json);
         }
-        LabCommand::Console { node } => Lab::open(paths.state())?.machine(&node)?.console_attach()?,
+        LabCommand::Console { node } => {
+            let lab = Lab::open(paths.state())?;
+            machine(&lab, &paths, &node)?.console_attach()?;
+        }
         LabCommand::Exec { node, command } => return exec(&paths, &node, &command),
         LabCommand::Env => environment(&paths)?,
         LabCommand::Checkpoint(command) => checkpoint::run(command, &paths)?,
@@ -104,6 +111,7 @@ pub fn run(arguments: LabArguments) -> Result<ExitCode> {
                 ManagerAction::Start => manager::start(&lab, &paths)?,
             }
         }
+        LabCommand::Agents { folder } => agents::serve(&folder)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -122,9 +130,21 @@ fn down(paths: &Paths) -> Result<()> {
     paths.forget()
 }
 
+/// # Errors
+/// When the lab has no such machine, and says so of a node that has none.
+fn machine<'a>(lab: &'a Lab, paths: &Paths, node: &str) -> Result<Machine<'a>> {
+    if agents::is_one(paths, node)? {
+        bail!(
+            "'{node}' is simulated: there is no machine behind it; only `cairn lab power {node} off` and the manager reach it"
+        );
+    }
+    Ok(lab.machine(node)?)
+}
+
 fn exec(paths: &Paths, node: &str, command: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
-    let output = Lab::open(paths.state())?.machine(node)?.exec(&words, ExecLimits::default())?;
+    let lab = Lab::open(paths.state())?;
+    let output = machine(&lab, paths, node)?.exec(&words, ExecLimits::default())?;
     out::bytes(&output.stdout)?;
     std::io::stderr().write_all(&output.stderr)?;
     Ok(ExitCode::from(u8::try_from(output.code).unwrap_or(u8::MAX)))
@@ -139,12 +159,16 @@ fn environment(paths: &Paths) -> Result<()> {
 
 fn power(paths: &Paths, node: &str, action: PowerAction) -> Result<()> {
     let lab = Lab::open(paths.state())?;
-    let machine = lab.machine(node)?;
+    let off = || client(paths)?.post(&format!("nodes/{node}/poweroff"), &serde_json::json!({}));
+    if matches!(action, PowerAction::Off) && agents::is_one(paths, node)? {
+        return off().map(drop);
+    }
+    let machine = machine(&lab, paths, node)?;
     match action {
         PowerAction::On => machine.power_on()?,
         // The image has nobody who minds a power button; its agent is told by the manager.
         PowerAction::Off => {
-            client(paths)?.post(&format!("nodes/{node}/poweroff"), &serde_json::json!({}))?;
+            off()?;
             machine.wait_off(POWER_OFF)?;
         }
         PowerAction::Cut => machine.cut()?,

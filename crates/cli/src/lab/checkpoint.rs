@@ -3,7 +3,7 @@
 use super::manager;
 use super::paths::Paths;
 use crate::say;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use cairn_lab::{CheckpointKind, Lab, Tools};
 use clap::Subcommand;
 
@@ -35,6 +35,9 @@ pub fn run(command: CheckpointCommand, paths: &Paths) -> Result<()> {
 
 fn save(name: &str, paths: &Paths) -> Result<()> {
     let lab = Lab::open(paths.state())?;
+    if paths.agents().exists() {
+        bail!("a lab with simulated nodes can't be saved: there is no machine that would keep what they are");
+    }
     // The manager's files belong to the machines as they are now.
     manager::stop(&lab)?;
     let saved = lab.checkpoint_save(&paths.checkpoint(name), &[(EXTRA, &paths.kept())]);

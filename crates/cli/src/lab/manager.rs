@@ -45,16 +45,18 @@ pub fn start(lab: &Lab, paths: &Paths) -> Result<()> {
     let deadline = Instant::now() + STARTS_WITHIN;
     while answers(&url).is_err() {
         if !process.alive() || Instant::now() >= deadline {
-            let log = std::fs::read_to_string(lab.process_log(NAME)).unwrap_or_default();
-            let last: Vec<&str> = log.lines().rev().take(5).collect();
-            bail!(
-                "the manager did not start; its last words: {}",
-                last.into_iter().rev().collect::<Vec<_>>().join(" / ")
-            );
+            bail!("the manager did not start; its last words: {}", last_words(lab, NAME));
         }
         std::thread::sleep(Duration::from_millis(200));
     }
     Ok(())
+}
+
+/// The end of what a process of the lab printed.
+pub fn last_words(lab: &Lab, process: &str) -> String {
+    let log = std::fs::read_to_string(lab.process_log(process)).unwrap_or_default();
+    let last: Vec<&str> = log.lines().rev().take(5).collect();
+    last.into_iter().rev().collect::<Vec<_>>().join(" / ")
 }
 
 /// The port that the page had before, else the usual one, else any.

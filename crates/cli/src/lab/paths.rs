@@ -48,6 +48,11 @@ impl Paths {
         self.kept().join("url")
     }
 
+    /// What the nodes without machines have; there when the lab has such nodes.
+    pub fn agents(&self) -> PathBuf {
+        self.kept().join("agents")
+    }
+
     pub fn medium(&self, node: &str) -> PathBuf {
         self.state.join("media").join(format!("{node}.img"))
     }

@@ -1,5 +1,6 @@
 //! `cairn lab up`: from empty disks to a healthy cluster, as an owner would do it.
 
+use super::agents::{self, identity};
 use super::paths::Paths;
 use super::{client, down, manager, media};
 use crate::client::Client;
@@ -9,7 +10,8 @@ use crate::{node, note, private, say};
 use anyhow::{Context, Result, bail};
 use cairn_lab::{DiskSpec, Lab, LabSpec, MachineSpec, Tools, preflight};
 use cairn_manager::api::{ApproveRequest, MachineStatus, Status};
-use cairn_model::cluster::Role;
+use cairn_model::address::{FIRST_NODE_NUMBER, LAST_NODE_NUMBER};
+use cairn_model::cluster::{Name, Role};
 use cairn_model::phase::Phase;
 use cairn_vault::file::{ClusterFile, Passphrase, disk};
 use std::collections::BTreeSet;
@@ -23,6 +25,8 @@ const POLL: Duration = Duration::from_secs(1);
 /// What bringing a cluster up may take before the lab calls it stuck.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 const GIB: u64 = 1 << 30;
+/// As many as were measured.
+const MOST_SIMULATED: i64 = 100;
 
 /// Arguments of `cairn lab up`.
 #[derive(Debug, clap::Args)]
@@ -36,6 +40,11 @@ pub struct UpArguments {
     /// How many more places for compute nodes the cluster file has
     #[arg(long, value_name = "N", default_value_t = 0)]
     spare_compute: u8,
+    /// How many more compute nodes there are without a machine, enrolled and running from the start: they say and
+    /// keep what a node does, and refuse what takes a machine
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "bare")]
+    #[arg(value_parser = clap::value_parser!(u8).range(..=MOST_SIMULATED))]
+    simulated: u8,
     /// Memory of an etcd machine, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 512)]
     memory_etcd: u32,
@@ -70,6 +79,7 @@ struct Interrupted;
 /// # Errors
 /// What went wrong; the lab is left for looking at unless it was interrupted.
 pub fn run(arguments: &UpArguments, paths: &Paths) -> Result<ExitCode> {
+    arguments.check()?;
     let stop = on_interrupt()?;
     let mut board = Board::new();
     let result = bring_up(arguments, paths, &mut board, &stop);
@@ -82,7 +92,7 @@ pub fn run(arguments: &UpArguments, paths: &Paths) -> Result<ExitCode> {
         }
         Ok(()) => {}
     }
-    explain(paths)?;
+    explain(arguments, paths)?;
     if arguments.detach {
         return Ok(ExitCode::SUCCESS);
     }
@@ -128,36 +138,74 @@ fn bring_up(arguments: &UpArguments, paths: &Paths, board: &mut Board, stop: &At
         "a new cluster file, and an empty network"
     })?;
     let lab = Lab::create(paths.state(), Tools::discover(&root)?, &LabSpec::new(Vec::new()))?;
+    if arguments.simulated > 0 {
+        agents::start(&lab, paths)?;
+    }
     manager::start(&lab, paths)?;
     board.say("the manager runs")?;
     let Some(cluster) = cluster else { return Ok(()) };
     let client = client(paths)?;
 
-    let names = |role| cluster.cluster().nodes_of(role).map(|n| n.name.clone()).collect::<Vec<_>>();
-    for node in names(Role::Etcd) {
+    for node in names(&cluster, Role::Etcd) {
         check(stop)?;
         let image = media::prepare(&client, paths, &node)?;
         board.say(&format!("a medium for {node}"))?;
         lab.add_machine(&etcd_machine(arguments, node.as_str(), image))?;
     }
-    for node in names(Role::Compute).into_iter().take(arguments.compute.into()) {
+    for node in names(&cluster, Role::Compute).into_iter().take(arguments.compute.into()) {
         lab.add_machine(&compute_machine(arguments, node.as_str()))?;
     }
-    for machine in lab.machines()? {
+    let machines = lab.machines()?;
+    for machine in &machines {
         check(stop)?;
         machine.power_on()?;
     }
-    board.say("all machines are switched on")?;
+    if !machines.is_empty() {
+        board.say("all machines are switched on")?;
+    }
     if arguments.manual {
         return Ok(());
     }
-    wait_until_healthy(&lab, &client, board, stop)
+    let mut expected: Vec<String> = machines.iter().map(|m| m.name().to_owned()).collect();
+    expected.extend(arguments.simulated(&cluster).iter().map(Name::to_string));
+    wait_until_healthy(&lab, &client, &expected, board, stop)
+}
+
+impl UpArguments {
+    /// # Errors
+    /// When the cluster's network has not so many addresses.
+    fn check(&self) -> Result<()> {
+        let Self { etcd, compute, spare_compute, simulated, .. } = self;
+        let wanted: usize =
+            [etcd, compute, spare_compute, simulated].map(|count| usize::from(*count)).iter().sum();
+        let most = (FIRST_NODE_NUMBER..=LAST_NODE_NUMBER).count();
+        if wanted > most {
+            bail!("a cluster has at most {most} nodes, and these would be {wanted}");
+        }
+        Ok(())
+    }
+
+    /// Those behind the machines; the spare places come last.
+    fn simulated(&self, file: &ClusterFile) -> Vec<Name> {
+        let behind = names(file, Role::Compute).into_iter().skip(self.compute.into());
+        behind.take(self.simulated.into()).collect()
+    }
+}
+
+fn names(file: &ClusterFile, role: Role) -> Vec<Name> {
+    file.cluster().nodes_of(role).map(|node| node.name.clone()).collect()
 }
 
 fn new_cluster_file(arguments: &UpArguments, paths: &Paths) -> Result<ClusterFile> {
     let passphrase = Passphrase::generate()?;
-    let compute = arguments.compute.saturating_add(arguments.spare_compute);
-    let file = ClusterFile::new("lab".parse()?, arguments.etcd, compute, 0)?;
+    let UpArguments { etcd, compute, spare_compute, simulated, .. } = arguments;
+    let compute = compute.saturating_add(*simulated).saturating_add(*spare_compute);
+    let mut file = ClusterFile::new("lab".parse()?, *etcd, compute, 0)?;
+    if *simulated > 0 {
+        let (enrolled, identities) = identity::enrol(&file, &arguments.simulated(&file))?;
+        identity::store(&paths.agents(), &identities)?;
+        file = enrolled;
+    }
     disk::create(&paths.cluster_file(), &file.seal(&passphrase)?)?;
     private::create(&paths.passphrase(), |written| {
         Ok(writeln!(written, "{}", passphrase.to_secret().expose())?)
@@ -189,14 +237,20 @@ fn common(arguments: &UpArguments, mut machine: MachineSpec) -> MachineSpec {
     if arguments.uninjected.contains(&machine.name) { machine } else { machine.with_exec() }
 }
 
-fn wait_until_healthy(lab: &Lab, client: &Client, board: &mut Board, stop: &AtomicBool) -> Result<()> {
-    let machines: Vec<String> = lab.machines()?.iter().map(|m| m.name().to_owned()).collect();
+fn wait_until_healthy(
+    lab: &Lab,
+    client: &Client,
+    expected: &[String],
+    board: &mut Board,
+    stop: &AtomicBool,
+) -> Result<()> {
     let mut approved = BTreeSet::new();
     loop {
         check(stop)?;
         let status: Status = client.get("status")?;
         board.show(&status)?;
-        if status.healthy && all_run(&machines, &status) {
+        agents::check(lab)?;
+        if status.healthy && all_run(expected, &status) {
             board.say("the cluster is healthy")?;
             return Ok(());
         }
@@ -216,10 +270,10 @@ fn wait_until_healthy(lab: &Lab, client: &Client, board: &mut Board, stop: &Atom
     }
 }
 
-/// A place that no machine has taken is no fault of a cluster, but the lab's machines are to take theirs.
-fn all_run(machines: &[String], status: &Status) -> bool {
+/// A place that no machine has taken is no fault of a cluster, but the lab's nodes are to take theirs.
+fn all_run(expected: &[String], status: &Status) -> bool {
     let runs = |name: &String| status.nodes.iter().any(|n| n.name == *name && n.phase == Phase::Running);
-    machines.iter().all(runs)
+    expected.iter().all(runs)
 }
 
 /// Compares the code on the machine's console with the manager's, as the owner does, and approves.
@@ -244,15 +298,56 @@ fn approve(lab: &Lab, client: &Client, machine: &MachineStatus, board: &Board) -
     Ok(true)
 }
 
-fn explain(paths: &Paths) -> Result<()> {
+fn explain(arguments: &UpArguments, paths: &Paths) -> Result<()> {
     let url = std::fs::read_to_string(paths.url())?;
     say!("\nThe page:      {}", url.trim())?;
     if paths.passphrase().exists() {
         say!("Its password:  cat {}", paths.passphrase().display())?;
     }
     say!("How it is:     cairn lab status")?;
-    say!("Look inside:   cairn lab exec etcd-1 -- systemctl status cairn-etcd")?;
-    say!("A console:     cairn lab console etcd-1")?;
+    if arguments.etcd > 0 && !arguments.bare {
+        say!("Look inside:   cairn lab exec etcd-1 -- systemctl status cairn-etcd")?;
+        say!("A console:     cairn lab console etcd-1")?;
+    }
     say!("Other commands find the lab's manager after:  eval \"$(cairn lab env)\"")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        up: UpArguments,
+    }
+
+    fn parse(words: &str) -> Result<UpArguments, clap::Error> {
+        Line::try_parse_from(words.split(' ')).map(|line| line.up)
+    }
+
+    #[test]
+    fn simulated_nodes_stand_behind_the_machines_and_before_the_spare_places() {
+        let file = ClusterFile::new("lab".parse().unwrap(), 1, 5, 0).unwrap();
+        let simulated = |words| {
+            let nodes = parse(words).unwrap().simulated(&file);
+            nodes.iter().map(Name::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(simulated("up --compute 1 --simulated 2 --spare-compute 2"), "compute-2 compute-3");
+        assert_eq!(simulated("up --compute 0 --simulated 1"), "compute-1");
+        assert_eq!(simulated("up --compute 3"), "");
+    }
+
+    #[test]
+    fn a_lab_has_no_more_nodes_than_there_are_addresses() {
+        let check = |words| parse(words).unwrap().check();
+        assert!(check("up --etcd 3 --compute 42 --spare-compute 100 --simulated 100").is_ok());
+        let refused = check("up --etcd 3 --compute 43 --spare-compute 100 --simulated 100").unwrap_err();
+        assert_eq!(refused.to_string(), "a cluster has at most 245 nodes, and these would be 246");
+        for wrong in ["up --simulated 101", "up --simulated -1", "up --bare --simulated 1"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
 }
