@@ -50,6 +50,7 @@ unit:
 	@cargo test --locked --workspace
 
 scenarios: programs
+	@cargo test --locked -p cairn-netboot --test matrix -- --ignored --nocapture
 	@$(BUILT)/cairn-scenarios test
 
 bench: image ## Measure times, memory and sizes, and print them as docs/benchmarks.md has them

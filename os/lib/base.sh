@@ -4,7 +4,7 @@
 #
 # base_build DIR makes
 #   DIR/root/         the trimmed root tree, kernel modules as .ko.zst, firmware of the drivers that are in
-#   DIR/boot/         vmlinuz, kernel-version, the EFI stub, systemd-boot, microcode.cpio
+#   DIR/boot/         vmlinuz, kernel-version, the EFI stub, systemd-boot, iPXE for a BIOS's PXE ROM, microcode.cpio
 #   DIR/packages.txt  each package with its exact version
 
 packages() { awk -v kind="$1" '$1 == kind { print $2 }' "$os/packages"; }
@@ -63,6 +63,7 @@ base_boot_files() {
     cp "$from"/boot/vmlinuz-* "$dir/boot/vmlinuz"
     basename "$from"/boot/vmlinuz-* | sed 's/^vmlinuz-//' >"$dir/boot/kernel-version"
     cp "$from"/usr/lib/systemd/boot/efi/{linuxx64.efi.stub,systemd-bootx64.efi} "$dir/boot/"
+    cp "$from/usr/lib/ipxe/undionly.kpxe" "$dir/boot/"
     mkdir -p "$dir/root/usr/lib/systemd/boot/efi"
     cp "$from/usr/bin/bootctl" "$dir/root/usr/bin/"
     # The CPU's microcode has to lie uncompressed in front of the initrd. Many of Intel's files are

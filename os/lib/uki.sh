@@ -17,7 +17,7 @@ uki_build() {
 manifest() {
     local version=$1 hash=$2 dir=$3 file comma=
     printf '{"version": "%s", "arch": "x86-64", "root_hash": "%s", "files": {' "$version" "$hash"
-    for file in cairn.efi root.erofs root.verity systemd-bootx64.efi; do
+    for file in cairn.efi root.erofs root.verity systemd-bootx64.efi undionly.kpxe; do
         printf '%s\n  "%s": {"size": %s, "sha256": "%s"}' "$comma" "$file" \
             "$(stat -c %s "$dir/$file")" "$(sha256sum <"$dir/$file" | cut -d' ' -f1)"
         comma=,

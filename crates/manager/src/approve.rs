@@ -12,6 +12,8 @@ pub enum ApproveError {
     NoSuchMachine,
     #[error("this machine does not wait for an approval")]
     NotWaiting,
+    #[error("this machine can't be a node: {0}")]
+    Impossible(crate::suit::Impossible),
     #[error("the machine has shown no code yet; wait for it")]
     NoCode,
     #[error("this is not the code that the machine shows; look at its console and compare again{}",

@@ -12,6 +12,8 @@ pub const BOOT_LOADER: &str = "systemd-bootx64.efi";
 pub const ROOT: &str = "root.erofs";
 pub const VERITY: &str = "root.verity";
 pub const FILES: [&str; 4] = [UKI, BOOT_LOADER, ROOT, VERITY];
+/// iPXE for the PXE ROM of a BIOS. No node is installed with it.
+pub const PXE_LOADER: &str = "undionly.kpxe";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {

@@ -79,6 +79,23 @@ async fn a_disk_that_is_not_blank_is_refused_in_words_and_nothing_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_started_as_a_bios_does_is_listed_with_the_reason_and_not_approved() {
+    let folder = tempfile::tempdir().unwrap();
+    new_file(folder.path());
+    let lab = Lab::start(folder.path(), "work");
+    let agent = Agent::blank(None);
+    agent.has_no_uefi();
+    let _power = agent.power_on(&lab).await;
+    let machine = lab.until_code().await;
+    let words = "switch its firmware to UEFI";
+    assert!(machine.unfit.is_some_and(|reason| reason.contains(words)) && machine.suggested.is_none());
+    let error = lab.approve(&machine.id, &machine.code.unwrap(), "compute-1").await.unwrap_err();
+    assert_eq!(error.kind, "cairn:impossible");
+    assert!(error.detail.contains(words), "{}", error.detail);
+    assert!(!agent.has_anything());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_installation_that_breaks_off_is_told_and_tried_again_later() {
     let folder = tempfile::tempdir().unwrap();
     new_file(folder.path());

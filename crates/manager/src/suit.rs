@@ -3,7 +3,7 @@
 use crate::journal::Journal;
 use cairn_layout::plan::MIN_DISK_BYTES;
 use cairn_model::cluster::{Cluster, Name, Role};
-use cairn_model::inventory::Inventory;
+use cairn_model::inventory::{Firmware, Inventory};
 
 /// Less, and applications have no room beside the system: k3s asks for 512 MB of its own, an agent's least.
 const LEAST_FOR_COMPUTE: u64 = 900;
@@ -21,8 +21,26 @@ pub struct Suggestion {
     pub reason: String,
 }
 
+/// What of a machine rules it out, whatever place it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Impossible {
+    /// The disk is written for UEFI. Boards of other architectures that have none are another matter.
+    #[error(
+        "it started the old way (BIOS, or CSM), and a node starts from its disk by UEFI: switch its firmware to UEFI with network boot and start it again; a machine that has no UEFI can't be a node"
+    )]
+    Bios,
+}
+
+pub fn possible(inventory: &Inventory) -> Result<(), Impossible> {
+    let x86 = matches!(inventory.architecture.as_str(), "x86_64" | "i686");
+    if x86 && inventory.firmware == Firmware::Other { Err(Impossible::Bios) } else { Ok(()) }
+}
+
 /// Why a machine can't serve at all.
 pub fn unfit(inventory: &Inventory) -> Option<String> {
+    if let Err(why) = possible(inventory) {
+        return Some(why.to_string());
+    }
     if inventory.memory_mib < LEAST {
         let have = inventory.memory_mib;
         return Some(format!("it has {have} MiB of memory, and a node needs at least {LEAST}"));
@@ -128,6 +146,16 @@ mod tests {
             journal.approve(key(number), Approval::new(node.name.clone(), Way::Medium, None));
         }
         assert_eq!(suggest(&cluster(), &journal, &machine(430, vec![sample_disk("a")])), None);
+    }
+
+    #[test]
+    fn a_machine_that_started_as_a_bios_does_is_told_to_switch_to_uefi() {
+        let fine = machine(8000, vec![sample_disk("a")]);
+        let bios = Inventory { firmware: Firmware::Other, ..fine.clone() };
+        assert!(unfit(&bios).unwrap().contains("switch its firmware to UEFI"));
+        assert_eq!(suggest(&cluster(), &Journal::default(), &bios), None);
+        let board = Inventory { architecture: "aarch64".into(), ..bios };
+        assert_eq!((unfit(&fine), unfit(&board)), (None, None));
     }
 
     #[test]

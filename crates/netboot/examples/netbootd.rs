@@ -1,12 +1,13 @@
 //! Serves the files of one folder on one interface, by hand and for the tests:
 //!
 //! ```text
-//! netbootd INTERFACE ADDRESS FOLDER [--boot NAME] [--disk MAC]... [--home true]
+//! netbootd INTERFACE ADDRESS FOLDER [--boot NAME] [--arm64 NAME] [--disk MAC]... [--home true]
 //!     [--wait SECONDS] [--every SECONDS]
 //! ```
 //!
 //! The network is ADDRESS/24; with `--home` it is one in which a router hands out the addresses. Prints one line of JSON for each event, the first when it is ready, and ends
-//! when its standard input does. Machines named by `--disk` boot from their disk, all others NAME.
+//! when its standard input does. Machines named by `--disk` boot from their disk, all others NAME, by way of
+//! `undionly.kpxe` where they start as a BIOS does.
 
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
@@ -16,22 +17,23 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use cairn_netboot::{
-    BootAnswer, Config, Files, HomeNetwork, Images, Mac, MachineRequest, Mode, OwnCable, Server, State, Story,
+    Bios, BootAnswer, Config, Files, HomeNetwork, Images, Mac, MachineRequest, Mode, OwnCable, Server, State,
+    Story,
 };
 
 struct Arguments {
     config: Config,
-    boot: String,
+    images: Images,
     disks: Vec<Mac>,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let Arguments { config, boot, disks } = arguments()?;
+    let Arguments { config, images, disks } = arguments()?;
     let policy = move |machine: &MachineRequest| match disks.contains(&machine.mac) {
         true => BootAnswer::LocalDisk,
-        false => BootAnswer::Discover(Images::x64(boot.clone())),
+        false => BootAnswer::Discover(images.clone()),
     };
     let server = Server::start(config, Arc::new(policy), Story::new()).await?;
     let mut events = server.events();
@@ -79,11 +81,12 @@ fn arguments() -> Result<Arguments> {
         }
     }
     let mut config = Config::own_cable(interface, OwnCable::slash24(address), files);
-    let (mut boot, mut disks) = ("cairn.efi".to_owned(), Vec::new());
+    let (mut images, mut disks) = (Images::x64("cairn.efi"), Vec::new());
     while let Some(word) = words.next() {
         let value = words.next().with_context(|| format!("{word} needs a value"))?;
         match word.as_str() {
-            "--boot" => boot = value,
+            "--boot" => images.x64 = Some(value),
+            "--arm64" => images.arm64 = Some(value),
             "--home" => config.mode = Mode::HomeNetwork(HomeNetwork { address, prefix: 24 }),
             "--disk" => disks.push(value.parse()?),
             "--wait" => config.probe_wait = Duration::from_secs_f64(value.parse()?),
@@ -91,5 +94,9 @@ fn arguments() -> Result<Arguments> {
             _ => bail!("{word} is not known"),
         }
     }
-    Ok(Arguments { config, boot, disks })
+    if let Some(name) = &images.x64 {
+        config.files = config.files.with_uki(name, folder.join(name));
+        images.bios = Some(Bios { loader: "undionly.kpxe".into(), script: format!("{name}/boot.ipxe") });
+    }
+    Ok(Arguments { config, images, disks })
 }

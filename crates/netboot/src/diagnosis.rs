@@ -227,7 +227,10 @@ impl Course {
             Stage::Fetched if quiet <= START => (false, format!("It has fetched {file} and starts it.")),
             Stage::Fetched => (
                 true,
-                format!("It has fetched {file}, and what it fetched did not start: if Secure Boot is on in its firmware, put the certificate there or switch it off; and look at its screen."),
+                match self.arch {
+                    Some(Arch::Bios) => format!("It has fetched {file}, and what it fetched did not start: look at its screen. It starts the old way (BIOS): switch its firmware to UEFI, without which it can't become a node anyway."),
+                    _ => format!("It has fetched {file}, and what it fetched did not start: if Secure Boot is on in its firmware, put the certificate there or switch it off; and look at its screen."),
+                },
             ),
             Stage::Started => (false, "It has started Cairn.".to_owned()),
         }

@@ -1,16 +1,19 @@
-//! The files that are served: a fixed map from name to path, and folders whose files are named by their
-//! SHA-256. Nothing else that comes over the wire is ever joined to a path, so there is no path to escape
+//! The files that are served: a fixed map from name to path, the parts of unified kernel images, and folders whose
+//! files are named by their SHA-256. Nothing else that comes over the wire is ever joined to a path, so there is no path to escape
 //! from.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::uki::Part;
+
 /// Names and the files behind them. A name is what a client asks for: `cairn.efi`.
 #[derive(Debug, Clone, Default)]
 pub struct Files {
     by_name: BTreeMap<String, PathBuf>,
     by_sum: BTreeMap<String, PathBuf>,
+    ukis: BTreeMap<String, PathBuf>,
 }
 
 impl Files {
@@ -24,6 +27,14 @@ impl Files {
     pub fn with(mut self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         self.by_name.insert(name.into(), path.into());
         self
+    }
+
+    /// Serves a unified kernel image under `name`, and by HTTP its parts under `name/PART`: see [`Part`].
+    #[must_use]
+    pub fn with_uki(mut self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        let (name, path) = (name.into(), path.into());
+        self.ukis.insert(name.clone(), path.clone());
+        self.with(name, path)
     }
 
     /// Serves the files of a folder that are named by their SHA-256, in lower case, as `name/SHA256`; also
@@ -44,6 +55,23 @@ impl Files {
         let (folder, sum) = name.split_once('/')?;
         let folder = self.by_sum.get(folder).filter(|_| is_sum(sum))?;
         Some((name, Cow::Owned(folder.join(sum))))
+    }
+
+    /// The part of a unified kernel image that a client means by `asked`, with the image's path.
+    pub fn find_part<'a>(&'a self, asked: &'a str) -> Option<(&'a str, Part, &'a Path)> {
+        let name = asked.strip_prefix('/').unwrap_or(asked);
+        let (image, part) = name.split_once('/')?;
+        Some((name, Part::named(part)?, self.ukis.get(image)?))
+    }
+
+    /// The script by which iPXE starts `name`, if that is a unified kernel image.
+    pub fn script_of(&self, name: &str) -> Option<String> {
+        self.ukis.contains_key(name).then(|| format!("{name}/{}", Part::Script.name()))
+    }
+
+    /// Whether there is a file or a part of this name.
+    pub fn serves(&self, name: &str) -> bool {
+        self.find(name).is_some() || self.find_part(name).is_some()
     }
 
     /// Every name with its path.
@@ -77,6 +105,19 @@ mod tests {
             "/srv/image/cairn.efi",
         ] {
             assert_eq!(files.find(asked), None, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_unified_kernel_image_has_parts_and_only_those_that_there_are() {
+        let files = Files::new().with_uki("cairn.efi", "/srv/cairn.efi").with("other.efi", "/srv/other.efi");
+        let found = files.find_part("/cairn.efi/boot.ipxe");
+        assert_eq!(found, Some(("cairn.efi/boot.ipxe", Part::Script, Path::new("/srv/cairn.efi"))));
+        assert!(files.serves("cairn.efi") && files.serves("cairn.efi/linux"));
+        for asked in
+            ["other.efi/linux", "cairn.efi/", "cairn.efi/text", "cairn.efi/linux/", "x/cairn.efi/linux"]
+        {
+            assert!(!files.serves(asked), "{asked:?}");
         }
     }
 

@@ -1,4 +1,5 @@
-//! An HTTP/1.1 server for a fixed map of files: GET, HEAD and ranges, streamed in chunks.
+//! An HTTP/1.1 server for a fixed map of files: GET, HEAD and ranges, streamed in chunks. Parts of an image are
+//! served whole only.
 
 use std::convert::Infallible;
 use std::io;
@@ -24,6 +25,8 @@ use tower_http::services::ServeFile;
 
 use crate::files::Files;
 use crate::story::{Fetch, Story, Via};
+
+mod parts;
 
 /// Connections at once; further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 256;
@@ -92,6 +95,9 @@ async fn converse(stream: TcpStream, peer: IpAddr, files: Arc<Files>, story: Arc
 
 async fn answer(request: Request<Incoming>, peer: IpAddr, files: &Files, story: &Arc<Story>) -> Answer {
     let asked = request.uri().path().to_owned();
+    if let Some((name, part, image)) = files.find_part(&asked) {
+        return parts::answer(&request, peer, story, name, part, image).await;
+    }
     let Some((name, path)) = files.find(&asked) else {
         Fetch::refuse(story, Via::Http, peer, &asked, "no such file is served");
         return short(StatusCode::NOT_FOUND, "no such file is served\n");
@@ -109,8 +115,7 @@ async fn answer(request: Request<Incoming>, peer: IpAddr, files: &Files, story: 
     }
     let size = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let fetch = Fetch::start(story, Via::Http, peer, name, size.unwrap_or(0));
-    let told = |inner| Told { inner, sent: 0, size: size.unwrap_or(0), fetch: Some(fetch) };
-    response.map(|body| told(body.boxed_unsync()).boxed_unsync())
+    response.map(|body| Told::body(body, size.unwrap_or(0), fetch))
 }
 
 fn short(status: StatusCode, text: &'static str) -> Answer {
@@ -126,6 +131,15 @@ struct Told {
     sent: u64,
     size: u64,
     fetch: Option<Fetch>,
+}
+
+impl Told {
+    fn body<B>(inner: B, size: u64, fetch: Fetch) -> UnsyncBoxBody<Bytes, io::Error>
+    where
+        B: Body<Data = Bytes, Error = io::Error> + Send + 'static,
+    {
+        Self { inner: inner.boxed_unsync(), sent: 0, size, fetch: Some(fetch) }.boxed_unsync()
+    }
 }
 
 impl Body for Told {

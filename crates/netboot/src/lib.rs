@@ -9,12 +9,11 @@
 //! [`Mode::HomeNetwork`](config::Mode::HomeNetwork): a router hands out the addresses, and this server only adds
 //! what to boot (proxy DHCP).
 //!
-//! Firmware (PXE, HTTP boot) and iPXE get the final image; [`dhcp::boot`] says who can't boot it, and why.
+//! UEFI firmware (PXE, HTTP boot) and iPXE get the final image; a BIOS gets it by way of iPXE, as kernel and initrds out
+//! of the same file ([`uki`]). [`policy`] says why none of that can loop, and [`dhcp::boot`] who can't boot, and why.
 //!
-//! What it does not do: no chain loader (firmware loads the final image itself, see [`policy`] for why that
-//! can't loop), no boot of BIOS machines or by a Raspberry Pi's own boot loader, no IPv6, no files but those named
-//! at the start and those that a folder has under their checksums, no writing. It answers through DHCP relays in a
-//! home network only.
+//! What it does not do: no other chain loader, no IPv6, no files but those named at the start, the parts of an image,
+//! and those that a folder has under their checksums, no writing. It answers through DHCP relays in a home network only.
 //!
 //! Start reading at [`dhcp::answer`] and [`dhcp::proxy::answer`], pure functions that decide everything about DHCP, and
 //! [`tftp::window::Window`], which decides what TFTP sends. [`server`] puts them on sockets. What happens is
@@ -38,6 +37,7 @@ pub mod server;
 mod socket;
 pub mod story;
 pub mod tftp;
+pub mod uki;
 mod words;
 
 pub use bystander::Bystander;
@@ -47,7 +47,7 @@ pub use diagnosis::{Diagnosis, Stage, diagnose};
 pub use files::Files;
 pub use http::Http;
 pub use mac::Mac;
-pub use policy::{Arch, BootAnswer, BootPolicy, Client, Images, MachineRequest};
+pub use policy::{Arch, Bios, BootAnswer, BootPolicy, Client, Images, MachineRequest, OneShot};
 pub use probe::ForeignServer;
 pub use server::{Because, Port, Server, StartError, State};
 pub use story::{Event, MachineStory, Story, Via, What};

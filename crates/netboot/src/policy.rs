@@ -4,17 +4,24 @@
 //!
 //! Network boot loops in two ways, and neither has a place:
 //!
-//! * *A loader that is told to load itself* (iPXE that gets its own name back). There is no chain: the
-//!   only thing handed out is the final image, to firmware and to a boot loader (iPXE, U-Boot) alike. What
-//!   the image itself asks afterwards is an ordinary DHCP request, and those never carry a boot file: the
-//!   policy is not even asked. So within one power-on the image is started at most once.
+//! * *A loader that is told to load itself* (iPXE that gets its own name back). UEFI firmware and U-Boot are
+//!   handed the final image; there is no chain. A BIOS can't start it, so there is one link: a PXE ROM is handed
+//!   iPXE, and whoever says that it is iPXE is handed a script that names the image or its parts by URL. iPXE always says so, in each of its requests (user class, and option 175), and no
+//!   client that does is ever handed the loader: [`Images::for_client`] decides by that alone, without memory. So each step is
+//!   strictly nearer to the image. What the image itself asks afterwards is an ordinary DHCP request, and those never
+//!   carry a boot file: the policy is not even asked. So within one power-on the image is started at most once.
 //! * *A machine that reinstalls itself for ever* because its firmware tries the network first. Whether a
 //!   machine is installed is the policy's knowledge, and for such a machine it answers
 //!   [`BootAnswer::LocalDisk`]: an address, no boot file, and the firmware goes on to its disk.
 
 use serde::{Deserialize, Serialize};
 
+use crate::dhcp::Unable;
 use crate::mac::Mac;
+
+mod one_shot;
+
+pub use one_shot::OneShot;
 
 /// The kind of machine and firmware, from DHCP option 93 (RFC 4578 and the IANA registry).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -96,12 +103,50 @@ pub struct Images {
     pub x64: Option<String>,
     /// For arm64 UEFI.
     pub arm64: Option<String>,
+    /// For x86 machines that start as a BIOS does.
+    pub bios: Option<Bios>,
+    /// For the boot loader of a Raspberry Pi: the first of the files that it fetches, `config.txt`. It knows their
+    /// names itself, looks for each below its serial number first, and is told only that there are some.
+    pub raspberry_pi: Option<String>,
+}
+
+/// The two steps of a BIOS, which starts no EFI program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bios {
+    /// For a PXE ROM, by TFTP: an iPXE that drives the card through that ROM (`undionly.kpxe`).
+    pub loader: String,
+    /// For iPXE, by HTTP: a script that starts the image and asks DHCP nothing, such as the one of a
+    /// [UKI](crate::Files::with_uki).
+    pub script: String,
 }
 
 impl Images {
     /// One image, for x86-64.
     pub fn x64(name: impl Into<String>) -> Self {
-        Self { x64: Some(name.into()), arm64: None }
+        Self { x64: Some(name.into()), ..Self::default() }
+    }
+
+    /// What is for this kind of client.
+    ///
+    /// # Errors
+    /// When nothing is, and why.
+    pub fn for_client(&self, client: Client, arch: Arch) -> Result<&str, Unable> {
+        match (client, arch) {
+            (Client::RaspberryPi, _) => self.raspberry_pi.as_deref().ok_or(Unable::RaspberryPi),
+            (_, Arch::Bios) => {
+                let Bios { loader, script } = self.bios.as_ref().ok_or(Unable::Bios)?;
+                match client {
+                    Client::Ipxe => Ok(script),
+                    Client::Pxe => Ok(loader),
+                    _ => Err(Unable::Bios),
+                }
+            }
+            (_, Arch::X64Efi | Arch::X64Http) => self.x64.as_deref().ok_or(Unable::NoImage(arch)),
+            (_, Arch::Arm64Efi | Arch::Arm64Http | Arch::Arm64Uboot) => {
+                self.arm64.as_deref().ok_or(Unable::NoImage(arch))
+            }
+            (_, Arch::X86Efi | Arch::ArmUboot | Arch::Other(_)) => Err(Unable::Arch(arch)),
+        }
     }
 }
 
@@ -111,6 +156,8 @@ pub enum BootAnswer {
     /// Boot the one of these that is for this machine. Its name goes out as a TFTP path or as a URL,
     /// whichever the firmware can use.
     Discover(Images),
+    /// The same with another program: a memory test, a rescue system. (Usually for once, see [`OneShot`].)
+    Other(Images),
     /// No boot file, and PXE's word for "boot from the disk": the firmware goes on to its next boot entry. (HTTP boot has no such word; there the firmware first asks for about a minute.)
     LocalDisk,
     /// No answer at all, as if this server were not there.

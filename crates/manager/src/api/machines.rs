@@ -22,6 +22,7 @@ impl From<ApproveError> for Problem {
         let (status, kind) = match &error {
             ApproveError::NoSuchMachine => (StatusCode::NOT_FOUND, "no-such-machine"),
             ApproveError::NotWaiting => (StatusCode::CONFLICT, "not-waiting"),
+            ApproveError::Impossible(_) => (StatusCode::CONFLICT, "impossible"),
             ApproveError::NoCode => (StatusCode::CONFLICT, "no-code"),
             ApproveError::WrongCode { .. } => (StatusCode::FORBIDDEN, "wrong-code"),
             ApproveError::NoSuchNode(_) => (StatusCode::UNPROCESSABLE_ENTITY, "no-such-node"),
@@ -72,6 +73,7 @@ fn check(core: &Core, id: &str, request: &ApproveRequest) -> Result<Given, Appro
         }
     }
     let inventory = contact.description.inventory;
+    suit::possible(&inventory).map_err(ApproveError::Impossible)?;
     let way = approve::disk(&inventory, request.disk.as_deref(), request.wipe)?;
     let way = if by_stick.is_some() { way.by_stick() } else { way };
     let is_reached = |other: &Fingerprint| registry.get(other).is_some_and(|m| m.is_reached(now));

@@ -3,17 +3,19 @@
 use super::way::{self, Way};
 use super::{BootView, scan};
 use crate::core::{Core, unix_now};
-use crate::image::{FILES, UKI};
+use crate::image::{FILES, PXE_LOADER, UKI};
 use crate::journal::Journal;
 use crate::options::{Netboot, Wish};
 use cairn_host::interface::{self, Interface};
 use cairn_host::port::{self, Holder, Protocol};
 use cairn_netboot::{
-    Because, BootAnswer, Config, HTTP_PORT, Images, MachineRequest, OwnCable, Port, Server, StartError, State,
+    Because, Bios, BootAnswer, Config, Files, HTTP_PORT, Images, MachineRequest, OwnCable, Port, Server,
+    StartError, State,
 };
 use cairn_workflow::log::chain;
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::spawn_blocking;
@@ -26,13 +28,27 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// The same when the network has changed, and it is known to what.
 const SOON: Duration = Duration::from_secs(2);
 
+/// The node image for every kind of machine that can start it. A BIOS gets it too, though it can't become a node: the
+/// machine is seen then, and told what to do. There are no files for a Raspberry Pi's own boot loader, nor for arm64.
+fn images() -> Images {
+    let script = format!("{UKI}/boot.ipxe");
+    Images { bios: Some(Bios { loader: PXE_LOADER.to_owned(), script }), ..Images::x64(UKI) }
+}
+
+/// What is served of the image, beside `others`.
+fn shelf(others: Files, path: impl Fn(&str) -> PathBuf) -> Files {
+    let all = FILES.iter().chain([&PXE_LOADER]);
+    let files = all.fold(others, |files, name| files.with(*name, path(name)));
+    files.with_uki(UKI, path(UKI))
+}
+
 /// A machine whose disk holds a node starts from it; everyone else gets the node image.
 fn answer(journal: &Journal, mac: &str) -> BootAnswer {
     let installed = journal.macs.get(mac).is_some_and(|node| {
         // an installation that was cut off begins again from the network
         journal.approval_of(node).is_none_or(|(_, approval)| approval.installed)
     });
-    if installed { BootAnswer::LocalDisk } else { BootAnswer::Discover(Images::x64(UKI)) }
+    if installed { BootAnswer::LocalDisk } else { BootAnswer::Discover(images()) }
 }
 
 pub async fn keep(core: Arc<Core>, wanted: Netboot) {
@@ -90,9 +106,9 @@ async fn config(
     ours: &[Ipv4Addr],
 ) -> Option<(Config, Ipv4Addr)> {
     let image = core.image().await.ok();
-    let path =
-        |name: &str| image.as_ref().map_or_else(|| core.image_dir.join(name), |image| image.path(name));
-    let files = FILES.iter().fold(core.artifacts.files(), |files, name| files.with(*name, path(name)));
+    let files = shelf(core.artifacts.files(), |name| {
+        image.as_ref().map_or_else(|| core.image_dir.join(name), |image| image.path(name))
+    });
     match way {
         Way::OwnCable => {
             let cable = OwnCable::slash24(wanted.cable_address);
@@ -215,10 +231,21 @@ mod tests {
     }
 
     #[test]
+    fn the_image_and_what_leads_to_it_are_served_under_the_names_that_are_handed_out() {
+        let (images, shelf) = (images(), shelf(Files::new(), |name| PathBuf::from("/srv/image").join(name)));
+        let bios = images.bios.unwrap();
+        for name in
+            [images.x64.unwrap(), bios.loader, bios.script, format!("{UKI}/linux"), format!("{UKI}/initrd")]
+        {
+            assert!(shelf.serves(&name), "{name}");
+        }
+    }
+
+    #[test]
     fn only_an_installed_machine_is_sent_to_its_disk() {
         let node: Name = "compute-1".parse().unwrap();
         let mut journal = Journal::default();
-        let discover = BootAnswer::Discover(Images::x64(UKI));
+        let discover = BootAnswer::Discover(images());
         assert_eq!(answer(&journal, "52:54:00:00:00:01"), discover);
         journal.macs.insert("52:54:00:00:00:01".into(), node.clone());
         assert_eq!(answer(&journal, "52:54:00:00:00:01"), BootAnswer::LocalDisk);

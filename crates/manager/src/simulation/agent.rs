@@ -4,7 +4,7 @@ use super::Lab;
 use crate::decide::tests::{inventory, sample_disk};
 use cairn_artifacts::{Client, Patience, Want};
 use cairn_model::cluster::Fingerprint;
-use cairn_model::inventory::Disk;
+use cairn_model::inventory::{Disk, Firmware};
 use cairn_model::log::{LogEntry, LogQuery};
 use cairn_model::vitals::{Space, Vitals};
 use cairn_vault::PrivateKey;
@@ -58,6 +58,8 @@ struct Now {
     fetched: Vec<(Wanted, String)>,
     /// The next installation breaks off at once, for this reason.
     breaks: Option<String>,
+    /// It was started as a BIOS does.
+    bios: bool,
 }
 
 impl Agent {
@@ -101,6 +103,10 @@ impl Agent {
     /// Where its order said that the system goes.
     pub fn target(&self) -> Option<Target> {
         self.now().target.clone()
+    }
+
+    pub fn has_no_uefi(&self) {
+        self.now().bios = true;
     }
 
     pub fn break_next_installation(&self, reason: &str) {
@@ -264,12 +270,16 @@ impl Handler for Agent {
                     etcd: request(&self.etcd),
                 };
                 let encrypted = now.certificates.is_some();
+                let mut inventory = inventory(self.disks.clone());
+                if now.bios {
+                    inventory.firmware = Firmware::Other;
+                }
                 Response::Description(Box::new(Description {
                     protocol: PROTOCOL,
                     version: "0.1.0+abababab".into(),
                     state: now.state.clone().unwrap(),
                     conditions: Vec::new(),
-                    inventory: inventory(self.disks.clone()),
+                    inventory,
                     encryption: Encryption { luks_uuid: Some(self.luks), encrypted, unlocked: now.unlocked },
                     requests: Some(requests).filter(|_| now.certificates.is_none()),
                     boot_certificate: now.certificates.as_ref().map(|c| c.boot.clone()),

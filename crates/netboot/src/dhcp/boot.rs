@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use super::packet::Packet;
 use super::reply::Carrier;
 use crate::files::Files;
-use crate::policy::{Arch, BootAnswer, BootPolicy, Client, Images, MachineRequest};
+use crate::policy::{Arch, BootAnswer, BootPolicy, Client, MachineRequest};
 
 /// The longest name that is sent: with the final NUL it fits the header's `file` field.
 const LONGEST_NAME: usize = 127;
@@ -39,7 +39,7 @@ pub enum Told {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unable {
-    /// It starts as a BIOS does, and the image is a UEFI program.
+    /// It starts as a BIOS does, and there is only a UEFI program.
     #[error(
         "it starts the old way (BIOS, or CSM), and Cairn needs UEFI: switch its firmware to UEFI with network boot; a machine that has no UEFI can't be a node"
     )]
@@ -59,18 +59,6 @@ pub enum Unable {
     /// The policy named a file that is not among those served, or has a name too long to send.
     #[error("{0:?} is not among the files that are served: the node image is missing or not built")]
     NotServed(String),
-}
-
-/// The image for this kind of client.
-pub fn suits(client: Client, arch: Arch, images: &Images) -> Result<&str, Unable> {
-    let image = match (client, arch) {
-        (Client::RaspberryPi, _) => return Err(Unable::RaspberryPi),
-        (_, Arch::Bios) => return Err(Unable::Bios),
-        (_, Arch::X64Efi | Arch::X64Http) => &images.x64,
-        (_, Arch::Arm64Efi | Arch::Arm64Http | Arch::Arm64Uboot) => &images.arm64,
-        (_, Arch::X86Efi | Arch::ArmUboot | Arch::Other(_)) => return Err(Unable::Arch(arch)),
-    };
-    image.as_deref().ok_or(Unable::NoImage(arch))
 }
 
 impl Shelf {
@@ -93,13 +81,16 @@ impl Shelf {
         let images = match policy.decide(&machine) {
             BootAnswer::Nothing => return None,
             BootAnswer::LocalDisk => return Some((on_to_the_disk, Told::LocalDisk)),
-            BootAnswer::Discover(images) => images,
+            BootAnswer::Discover(images) | BootAnswer::Other(images) => images,
         };
-        let name = match suits(client, arch, &images) {
+        let name = match images.for_client(client, arch) {
+            Ok(name) if client == Client::Ipxe => {
+                self.files.script_of(name).unwrap_or_else(|| name.to_owned())
+            }
             Ok(name) => name.to_owned(),
             Err(why) => return unable(why),
         };
-        if self.files.find(&name).is_none() || name.len() > LONGEST_NAME {
+        if !self.files.serves(&name) || name.len() > LONGEST_NAME {
             return unable(Unable::NotServed(name));
         }
         // An IP literal: a name would need a DNS server, which a cable of our own does not have.
@@ -107,7 +98,8 @@ impl Shelf {
         let carrier = match client {
             Client::Http => Carrier::Http(url()),
             Client::Ipxe => Carrier::Ipxe(url()),
-            Client::Pxe | Client::Uboot | Client::RaspberryPi | Client::System => Carrier::Tftp(name.clone()),
+            Client::RaspberryPi => Carrier::RaspberryPi(name.clone()),
+            Client::Pxe | Client::Uboot | Client::System => Carrier::Tftp(name.clone()),
         };
         let told = carrier.file().map_or(name.clone(), str::to_owned);
         Some((carrier, Told::Boot(told)))

@@ -73,8 +73,8 @@ pub fn answer(
     let Some(to) = destination(scene, packet, heard) else {
         return Outcome::Silence(Silence::NoReply);
     };
-    // HTTP boot has one style only.
-    let styled = (!matches!(carrier, Carrier::Http(_))).then_some(style);
+    // HTTP boot has one style only, and so has a Raspberry Pi.
+    let styled = (!matches!(carrier, Carrier::Http(_) | Carrier::RaspberryPi(_))).then_some(style);
     match reply::beside(packet, kind, &carrier, style, ours) {
         Some(bytes) => Outcome::Answer(Answer { bytes, to, kind, address: None, told, style: styled }),
         None => Outcome::Silence(Silence::NoReply),

@@ -24,6 +24,10 @@ const LONGEST_FILE: usize = 127;
 /// a minute before it goes on to its disk.
 const LOCAL_BOOT: &[u8] = b"\x06\x01\x03\x09\x0d\x00\x00\x0aLocal disk\x0a\x0b\x00Local disk\xff";
 
+/// What a Raspberry Pi's boot loader looks for before it fetches anything: a PXE menu with one entry of type 0 that is
+/// called so (documentation of the Raspberry Pi's network boot; as `pxe-service=0` of dnsmasq sends it).
+const RASPBERRY_PI_BOOT: &[u8] = b"\x06\x01\x03\x0a\x04\x00PXE\x09\x14\x00\x00\x11Raspberry Pi Boot\xff";
+
 /// PXE's discovery control with bit 3: take the boot file from this packet, and ask nobody else (PXE 2.1, table 2-1).
 const TAKE_THIS_FILE: &[u8] = b"\x06\x01\x08\xff";
 
@@ -40,6 +44,8 @@ pub enum Carrier {
     Http(String),
     /// Fetch this URL, in the words of PXE: iPXE takes a URL for a file's name.
     Ipxe(String),
+    /// Fetch by TFTP what a Raspberry Pi's boot loader fetches, of which this is one.
+    RaspberryPi(String),
 }
 
 impl Carrier {
@@ -47,7 +53,7 @@ impl Carrier {
     pub fn file(&self) -> Option<&str> {
         match self {
             Self::None | Self::LocalDisk => None,
-            Self::Tftp(file) | Self::Http(file) | Self::Ipxe(file) => Some(file),
+            Self::Tftp(file) | Self::Http(file) | Self::Ipxe(file) | Self::RaspberryPi(file) => Some(file),
         }
     }
 }
@@ -188,6 +194,12 @@ fn boot(message: &mut Message, carrier: &Carrier, to: &Packet, own: Ipv4Addr) {
             url
         }
         Carrier::Ipxe(url) => url,
+        Carrier::RaspberryPi(name) => {
+            options.insert(DhcpOption::ClassIdentifier(b"PXEClient".to_vec()));
+            options.insert(DhcpOption::VendorExtensions(RASPBERRY_PI_BOOT.to_vec()));
+            options.insert(DhcpOption::TFTPServerName(own.to_string().into_bytes()));
+            name
+        }
     };
     options.insert(DhcpOption::BootfileName(file.clone().into_bytes()));
     if let Some(id) = to.machine_id {

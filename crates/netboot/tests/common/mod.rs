@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The same for a virtual machine's firmware without hardware virtualisation.
 pub const LONG: Duration = Duration::from_secs(60);
+/// And for all of its way to a system, two at once, while other tests run.
+pub const LONGEST: Duration = Duration::from_secs(300);
 pub const SERVER: &str = "10.77.0.1";
 
 /// The namespaces of one test. The name carries the process id, by which a later run knows those that a

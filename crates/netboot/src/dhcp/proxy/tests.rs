@@ -7,7 +7,7 @@ use crate::config::OwnCable;
 use crate::dhcp::tests::{MAC, OURS, PXE, firmware, message, nearly_dhcp};
 use crate::dhcp::{self, Leases, Style};
 use crate::files::Files;
-use crate::policy::{BootAnswer, Images, MachineRequest};
+use crate::policy::{Arch, Bios, BootAnswer, Images, MachineRequest};
 use dhcproto::v4::{DhcpOption, Flags, Message, MessageType, OptionCode, UnknownOption};
 use dhcproto::{Decodable, Decoder, Encodable, Encoder};
 use std::time::Duration;
@@ -16,7 +16,9 @@ const BROADCAST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::BROADCAST, 68);
 const HTTP: &str = "HTTPClient:Arch:00016:UNDI:003001";
 
 fn shelf() -> Shelf {
-    let files = Files::new().with("cairn.efi", "/nowhere").with("arm64.efi", "/nowhere");
+    let names = ["arm64.efi", "undionly.kpxe", "config.txt"];
+    let files = names.iter().fold(Files::new(), |files, name| files.with(*name, "/nowhere"));
+    let files = files.with_uki("cairn.efi", "/nowhere");
     Shelf { address: OURS, http_port: 4280, files }
 }
 
@@ -33,7 +35,17 @@ fn x64_only(_: &MachineRequest) -> BootAnswer {
 }
 
 fn both(_: &MachineRequest) -> BootAnswer {
-    BootAnswer::Discover(Images { x64: Some("cairn.efi".into()), arm64: Some("arm64.efi".into()) })
+    BootAnswer::Discover(Images { arm64: Some("arm64.efi".into()), ..Images::x64("cairn.efi") })
+}
+
+/// Something for every machine.
+fn all(_: &MachineRequest) -> BootAnswer {
+    BootAnswer::Discover(Images {
+        x64: Some("cairn.efi".into()),
+        arm64: Some("arm64.efi".into()),
+        bios: Some(Bios { loader: "undionly.kpxe".into(), script: "cairn.efi/boot.ipxe".into() }),
+        raspberry_pi: Some("config.txt".into()),
+    })
 }
 
 fn installed(_: &MachineRequest) -> BootAnswer {
@@ -265,6 +277,7 @@ fn every_class_of_client_is_told_what_it_can_boot_or_why_it_can_not() {
         message.opts_mut().insert(DhcpOption::ClientMachineIdentifier(id));
     });
     let (x64, arm64) = ("http://10.77.0.1:4280/cairn.efi", "http://10.77.0.1:4280/arm64.efi");
+    let script = "http://10.77.0.1:4280/cairn.efi/boot.ipxe";
     let silent = "U-Boot takes no boot answer beside";
     // Its name, the packet, who it is, the answer on a cable of our own, and in a home network if another.
     type Case<'a> = (&'a str, Vec<u8>, Client, &'a str, Option<&'a str>);
@@ -277,10 +290,10 @@ fn every_class_of_client_is_told_what_it_can_boot_or_why_it_can_not() {
         ("x86 UEFI by HTTP", http(15), Client::Http, "32-bit x86 UEFI", None),
         ("x64 UEFI by HTTP", http(16), Client::Http, x64, None),
         ("arm64 UEFI by HTTP", http(19), Client::Http, arm64, None),
-        ("iPXE", ipxe(7), Client::Ipxe, x64, None),
+        ("iPXE", ipxe(7), Client::Ipxe, script, None),
         ("iPXE on arm64", ipxe(11), Client::Ipxe, arm64, None),
         ("iPXE on a BIOS", ipxe(0), Client::Ipxe, "Cairn needs UEFI", None),
-        ("iPXE by option 175", older_ipxe, Client::Ipxe, x64, None),
+        ("iPXE by option 175", older_ipxe, Client::Ipxe, script, None),
         ("U-Boot", class("U-Boot.armv8", Some(22), |_| {}), Client::Uboot, "arm64.efi", Some(silent)),
         ("U-Boot as PXE", pxe(22), Client::Uboot, "arm64.efi", Some(silent)),
         (
@@ -301,8 +314,131 @@ fn every_class_of_client_is_told_what_it_can_boot_or_why_it_can_not() {
         assert!(found.1.contains(own), "{name}: {}", found.1);
         assert!(found.2.contains(home.unwrap_or(own)), "{name}: {}", found.2);
     }
+    // Where there is something for each of them.
+    let pi = class("PXEClient:Arch:00000:UNDI:002001", Some(0), |message| {
+        message.set_chaddr(&[0xd8, 0x3a, 0xdd, 1, 2, 3]);
+    });
+    for (bytes, file) in [(pxe(0), "undionly.kpxe"), (ipxe(0), script), (pi, "config.txt"), (ipxe(11), arm64)]
+    {
+        let (_, own, home) = told_in_both(&all, &bytes);
+        assert!(own == file && home == file, "{file}: {own}, {home}");
+    }
     let (_, own, home) = told_in_both(&x64_only, &pxe(11));
     assert!(own == home && own.contains("no image for its kind (arm64 UEFI)"), "{own}");
+}
+
+/// The whole answer on a cable of our own, and the offer in a home network.
+fn shown_in_both(bytes: &[u8]) -> [String; 2] {
+    let packet = Packet::parse(bytes).unwrap();
+    let cable = OwnCable::slash24(OURS);
+    let mut leases = Leases::new(OURS, OURS);
+    let own = dhcp::Scene { cable, own_mac: Mac([2, 0, 0, 0, 0, 1]), shelf: shelf() };
+    let (own, message) = answered(dhcp::answer(&own, &mut leases, &all, &packet, Duration::ZERO));
+    let own = shown(&own, &message);
+    let home = match answer(&scene(), &all, &packet, Heard::Dhcp, Style::InOffer) {
+        Outcome::Silence(silence) => silence.to_string(),
+        other => {
+            let (answer, message) = answered(other);
+            shown(&answer, &message)
+        }
+    };
+    [own, home]
+}
+
+/// Of an answer on a cable of our own, what every one of them has: address, mask, times.
+fn usual(lines: &str) -> String {
+    let of_every_answer = ["1 ", "51 ", "54 ", "58 ", "59 "];
+    let kept = lines.lines().filter(|line| !of_every_answer.iter().any(|code| line.starts_with(code)));
+    kept.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_firmware_that_no_emulator_has_is_told_word_for_word() {
+    let bios = |change: fn(&mut Message)| class("PXEClient:Arch:00000:UNDI:002001", Some(0), change);
+    let pi = bios(|message| {
+        message.set_chaddr(&[0xdc, 0xa6, 0x32, 1, 2, 3]);
+    });
+    let [own, home] = shown_in_both(&bios(|_| {}));
+    assert_eq!(
+        usual(&own),
+        "\
+Offer to 255.255.255.255:68
+yiaddr 10.77.0.1 siaddr 10.77.0.1
+file \"undionly.kpxe\"
+66 \"10.77.0.1\"
+67 \"undionly.kpxe\"",
+        "a PXE ROM, whether it reads the header or option 67"
+    );
+    assert_eq!(
+        home,
+        "\
+Offer to 255.255.255.255:68
+yiaddr 0.0.0.0 siaddr 10.77.0.1
+file \"undionly.kpxe\"
+43 [06, 01, 08, ff]
+54 10.77.0.1
+60 \"PXEClient\"
+66 \"10.77.0.1\"
+67 \"undionly.kpxe\""
+    );
+    let menu = "06, 01, 03, 0a, 04, 00, 50, 58, 45, 09, 14, 00, 00, 11, 52, 61, 73, 70, 62, 65, 72, 72, 79, 20, 50, 69, \
+                20, 42, 6f, 6f, 74, ff";
+    let [own, home] = shown_in_both(&pi);
+    assert_eq!(
+        usual(&own),
+        format!(
+            "\
+Offer to 255.255.255.255:68
+yiaddr 10.77.0.1 siaddr 10.77.0.1
+file \"config.txt\"
+43 [{menu}]
+60 \"PXEClient\"
+66 \"10.77.0.1\"
+67 \"config.txt\""
+        ),
+        "a Raspberry Pi 3, 4 or 5"
+    );
+    assert_eq!(
+        home,
+        format!(
+            "\
+Offer to 255.255.255.255:68
+yiaddr 0.0.0.0 siaddr 10.77.0.1
+file \"config.txt\"
+43 [{menu}]
+54 10.77.0.1
+60 \"PXEClient\"
+66 \"10.77.0.1\"
+67 \"config.txt\""
+        )
+    );
+    let [own, home] = shown_in_both(&class("U-Boot.armv8", Some(22), |_| {}));
+    assert_eq!(
+        usual(&own),
+        "\
+Offer to 255.255.255.255:68
+yiaddr 10.77.0.1 siaddr 10.77.0.1
+file \"arm64.efi\"
+66 \"10.77.0.1\"
+67 \"arm64.efi\"",
+        "U-Boot, which reads the header alone"
+    );
+    assert!(home.starts_with("U-Boot takes no boot answer"), "{home}");
+    let swapped = shown_in_both(&class("PXEClient:Arch:00009:UNDI:003001", Some(9), |_| {}));
+    assert_eq!(swapped, shown_in_both(&class(PXE, Some(7), |_| {})), "x86-64 under either number");
+    let [own, home] = shown_in_both(&class("PXEClient:Arch:00006:UNDI:003001", Some(6), |_| {}));
+    assert_eq!(
+        usual(&own),
+        "\
+Offer to 255.255.255.255:68
+yiaddr 10.77.0.1 siaddr 0.0.0.0
+file \"\"
+43 [06, 01, 03, 09, 0d, 00, 00, 0a, 4c, 6f, 63, 61, 6c, 20, 64, 69, 73, 6b, 0a, 0b, 00, 4c, 6f, 63, 61, 6c, 20, 64, 69, \
+         73, 6b, ff]
+60 \"PXEClient\"",
+        "32-bit UEFI goes on to its disk"
+    );
+    assert!(home.contains("32-bit x86 UEFI"), "{home}");
 }
 
 #[test]
@@ -311,10 +447,10 @@ fn ipxe_is_given_the_final_image_and_never_a_name_that_it_could_load_again() {
         message.opts_mut().insert(DhcpOption::UserClass(b"iPXE".to_vec()));
     });
     let (answer, message) = answered(run(&x64_only, &ipxe, Heard::Dhcp, Style::InOffer));
-    let url = "http://10.77.0.1:4280/cairn.efi";
+    let url = "http://10.77.0.1:4280/cairn.efi/boot.ipxe";
     assert_eq!(answer.told, Told::Boot(url.into()));
     assert_eq!(message.opts().get(OptionCode::BootfileName), Some(&DhcpOption::BootfileName(url.into())));
-    // The same machine's firmware is given the same image: there is no other file that could chain.
+    // The same machine's firmware is given the same image.
     let (answer, _) =
         answered(run(&x64_only, &firmware(MessageType::Discover, PXE, 7), Heard::Dhcp, Style::InOffer));
     assert_eq!(answer.told, Told::Boot("cairn.efi".into()));
@@ -327,7 +463,7 @@ proptest! {
     fn whatever_is_asked_no_address_is_given_and_the_answer_fits_a_frame(
         bytes in nearly_dhcp(), on_disk: bool, in_offer: bool, port: Option<u16>, host: u8,
     ) {
-        let policy = move |machine: &MachineRequest| if on_disk { installed(machine) } else { both(machine) };
+        let policy = move |machine: &MachineRequest| if on_disk { installed(machine) } else { all(machine) };
         let Ok(packet) = Packet::parse(&bytes) else { return Ok(()) };
         let style = if in_offer { Style::InOffer } else { Style::On4011 };
         let from = |port| Heard::Pxe(SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, host), port));
@@ -341,6 +477,11 @@ proptest! {
             prop_assert!(!message.opts().contains(code));
         }
         prop_assert!(packet.client != Client::System && packet.client != Client::Uboot);
+        // The one link of a chain that there is never leads to itself.
+        let loader = answer.told == Told::Boot("undionly.kpxe".into());
+        prop_assert!(!loader || packet.client == Client::Pxe && packet.arch == Some(Arch::Bios));
+        let as_ipxe = answer.told == Told::Boot(format!("http://{OURS}:4280/cairn.efi/boot.ipxe"));
+        prop_assert!(!as_ipxe || packet.client == Client::Ipxe);
         prop_assert!(!on_disk || message.fname().is_none());
     }
 }
