@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! netbootd INTERFACE ADDRESS FOLDER [--boot NAME] [--disk MAC]... [--home true]
+//!     [--pool FIRST-LAST] [--reserve MAC=ADDRESS]... [--leases FILE] [--also INTERFACE=ADDRESS]
 //!     [--wait SECONDS] [--every SECONDS]
 //! ```
 //!
-//! The network is ADDRESS/24; with `--home` it is one in which a router hands out the addresses. Prints one line of JSON for each event, the first when it is ready, and ends
-//! when its standard input does. Machines named by `--disk` boot from their disk, all others NAME.
+//! The network is ADDRESS/24; with `--home` it is one in which a router hands out the addresses, and so it is on the
+//! second interface of `--also`. Prints one line of JSON for each event, the first when it is ready, and ends when its
+//! standard input does. Machines named by `--disk` boot from their disk, all others NAME.
 
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
@@ -16,11 +18,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use cairn_netboot::{
-    BootAnswer, Config, Files, HomeNetwork, Images, Mac, MachineRequest, Mode, OwnCable, Server, State, Story,
+    BootAnswer, BootPolicy, Config, Files, HomeNetwork, Images, Mac, MachineRequest, Mode, OwnCable,
+    Reservation, Server, State, Story,
 };
 
 struct Arguments {
     config: Config,
+    also: Option<Config>,
     boot: String,
     disks: Vec<Mac>,
 }
@@ -28,12 +32,17 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let Arguments { config, boot, disks } = arguments()?;
+    let Arguments { config, also, boot, disks } = arguments()?;
     let policy = move |machine: &MachineRequest| match disks.contains(&machine.mac) {
         true => BootAnswer::LocalDisk,
         false => BootAnswer::Discover(Images::x64(boot.clone())),
     };
-    let server = Server::start(config, Arc::new(policy), Story::new()).await?;
+    let (policy, story): (Arc<dyn BootPolicy>, _) = (Arc::new(policy), Story::new());
+    let server = Server::start(config, policy.clone(), story.clone()).await?;
+    let second = match also {
+        Some(config) => Some(Server::start(config, policy, story).await?),
+        None => None,
+    };
     let mut events = server.events();
     let mut state = server.state();
     say(&serde_json::json!({"what": "running"}))?;
@@ -57,6 +66,9 @@ async fn main() -> Result<()> {
         }
     }
     server.stop().await;
+    if let Some(second) = second {
+        second.stop().await;
+    }
     Ok(())
 }
 
@@ -78,18 +90,34 @@ fn arguments() -> Result<Arguments> {
             files = files.with(name, entry.path());
         }
     }
-    let mut config = Config::own_cable(interface, OwnCable::slash24(address), files);
-    let (mut boot, mut disks) = ("cairn.efi".to_owned(), Vec::new());
+    let mut cable = OwnCable::slash24(address);
+    let mut config = Config::own_cable(interface, cable.clone(), files.clone());
+    let (mut boot, mut disks, mut home, mut also) = ("cairn.efi".to_owned(), Vec::new(), false, None);
+    let place = |address| HomeNetwork { address, prefix: 24 };
     while let Some(word) = words.next() {
         let value = words.next().with_context(|| format!("{word} needs a value"))?;
         match word.as_str() {
             "--boot" => boot = value,
-            "--home" => config.mode = Mode::HomeNetwork(HomeNetwork { address, prefix: 24 }),
+            "--home" => home = value.parse()?,
+            "--pool" => {
+                let (first, last) = value.split_once('-').context("FIRST-LAST")?;
+                (cable.first, cable.last) = (first.parse()?, last.parse()?);
+            }
+            "--reserve" => {
+                let (mac, address) = value.split_once('=').context("MAC=ADDRESS")?;
+                cable.reservations.push(Reservation { mac: mac.parse()?, address: address.parse()? });
+            }
+            "--leases" => cable.lease_file = Some(value.into()),
+            "--also" => {
+                let (interface, address) = value.split_once('=').context("INTERFACE=ADDRESS")?;
+                also = Some(Config::home_network(interface, place(address.parse()?), files.clone()));
+            }
             "--disk" => disks.push(value.parse()?),
             "--wait" => config.probe_wait = Duration::from_secs_f64(value.parse()?),
             "--every" => config.probe_every = Duration::from_secs_f64(value.parse()?),
             _ => bail!("{word} is not known"),
         }
     }
-    Ok(Arguments { config, boot, disks })
+    config.mode = if home { Mode::HomeNetwork(place(address)) } else { Mode::OwnCable(cable) };
+    Ok(Arguments { config, also, boot, disks })
 }

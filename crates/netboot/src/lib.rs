@@ -13,7 +13,7 @@
 //!
 //! What it does not do: no chain loader (firmware loads the final image itself, see [`policy`] for why that
 //! can't loop), no boot of BIOS machines or by a Raspberry Pi's own boot loader, no IPv6, no files but those named
-//! at the start and those that a folder has under their checksums, no writing. It answers through DHCP relays in a
+//! at the start and those that a folder has under their checksums, no writing over the wire. It answers through DHCP relays in a
 //! home network only.
 //!
 //! Start reading at [`dhcp::answer`] and [`dhcp::proxy::answer`], pure functions that decide everything about DHCP, and
@@ -21,6 +21,7 @@
 //! told as [`story::Event`]s, from which [`diagnosis`] says in a sentence how far a machine came. Where no server
 //! runs, a [`Bystander`] still hears who asks.
 
+mod arp;
 mod bystander;
 pub mod config;
 mod counters;
@@ -38,10 +39,11 @@ pub mod server;
 mod socket;
 pub mod story;
 pub mod tftp;
+mod trouble;
 mod words;
 
 pub use bystander::Bystander;
-pub use config::{Config, HTTP_PORT, HomeNetwork, Mode, OwnCable};
+pub use config::{Config, HTTP_PORT, HomeNetwork, Mode, OwnCable, Reservation};
 pub use counters::Counts;
 pub use diagnosis::{Diagnosis, Stage, diagnose};
 pub use files::Files;
@@ -51,3 +53,4 @@ pub use policy::{Arch, BootAnswer, BootPolicy, Client, Images, MachineRequest};
 pub use probe::ForeignServer;
 pub use server::{Because, Port, Server, StartError, State};
 pub use story::{Event, MachineStory, Story, Via, What};
+pub use trouble::Trouble;

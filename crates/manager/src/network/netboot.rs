@@ -9,12 +9,15 @@ use crate::options::{Netboot, Wish};
 use cairn_host::interface::{self, Interface};
 use cairn_host::port::{self, Holder, Protocol};
 use cairn_netboot::{
-    Because, BootAnswer, Config, HTTP_PORT, Images, MachineRequest, OwnCable, Port, Server, StartError, State,
+    Because, BootAnswer, Config, HTTP_PORT, Images, MachineRequest, OwnCable, Port, Server, StartError,
+    State, Trouble,
 };
 use cairn_workflow::log::chain;
+use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -90,7 +93,8 @@ fn config(
     let files = FILES.iter().fold(core.artifacts.files(), |files, name| files.with(*name, image.join(name)));
     match way {
         Way::OwnCable => {
-            let cable = OwnCable::slash24(wanted.cable_address);
+            let lease_file = Some(core.book.work().leases());
+            let cable = OwnCable { lease_file, ..OwnCable::slash24(wanted.cable_address) };
             Some((Config::own_cable(&wanted.interface, cable, files), wanted.cable_address))
         }
         Way::HomeNetwork => {
@@ -133,8 +137,12 @@ async fn serve(
         let base = format!("http://{address}:{HTTP_PORT}");
         network.netboot = BootView::Running { interface: interface.clone(), way, base };
     }
-    let mut state = server.state();
-    let stopped = state.wait_for(|state| matches!(state, State::Stopped { .. })).await;
+    let (mut state, troubles) = (server.state(), server.troubles());
+    let stopped = tokio::select! {
+        stopped = state.wait_for(|state| matches!(state, State::Stopped { .. })) => stopped,
+        never = show(core, troubles) => match never {},
+    };
+    core.network().boot_troubles.clear();
     match stopped.as_deref() {
         Ok(State::Stopped { because }) => match because {
             Because::ForeignServer { server, interface } => {
@@ -145,6 +153,17 @@ async fn serve(
             Because::Asked | Because::Failed { .. } => (chain(because), AGAIN),
         },
         Ok(State::Running) | Err(_) => ("it ended".to_owned(), AGAIN),
+    }
+}
+
+/// Shows what the server can't do as it should.
+async fn show(core: &Core, mut troubles: watch::Receiver<Vec<Trouble>>) -> Infallible {
+    loop {
+        core.network().boot_troubles = troubles.borrow_and_update().iter().map(Trouble::to_string).collect();
+        if troubles.changed().await.is_err() {
+            // Its end is told elsewhere.
+            std::future::pending::<()>().await;
+        }
     }
 }
 
