@@ -43,6 +43,8 @@ pub struct NetworkView {
     pub address_error: Option<String>,
     /// Other DHCP servers that were heard.
     pub rivals: Vec<Rival>,
+    /// What network boot can't do as it should, while it runs.
+    pub boot_troubles: Vec<String>,
     /// Why an interface can't be listened on, by its name.
     pub deaf: BTreeMap<String, String>,
 }

@@ -60,6 +60,11 @@ impl WorkDir {
         self.path.join("page.pem")
     }
 
+    /// The addresses that are lent on a cable of our own.
+    pub fn leases(&self) -> PathBuf {
+        self.path.join("leases")
+    }
+
     /// The store of artifacts.
     pub fn artifacts(&self) -> PathBuf {
         self.path.join("artifacts")

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! netbootd INTERFACE ADDRESS FOLDER [--boot NAME] [--arm64 NAME] [--disk MAC]... [--home true]
+//!     [--pool FIRST-LAST] [--reserve MAC=ADDRESS]... [--leases FILE] [--also INTERFACE=ADDRESS]
 //!     [--wait SECONDS] [--every SECONDS]
 //! ```
 //!
-//! The network is ADDRESS/24; with `--home` it is one in which a router hands out the addresses. Prints one line of JSON for each event, the first when it is ready, and ends
-//! when its standard input does. Machines named by `--disk` boot from their disk, all others NAME, by way of
-//! `undionly.kpxe` where they start as a BIOS does.
+//! The network is ADDRESS/24; with `--home` it is one in which a router hands out the addresses, and so it is on the
+//! second interface of `--also`. Prints one line of JSON for each event, the first when it is ready, and ends when its
+//! standard input does. Machines named by `--disk` boot from their disk, all others NAME, by way of `undionly.kpxe`
+//! where they start as a BIOS does.
 
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
@@ -17,12 +19,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use cairn_netboot::{
-    Bios, BootAnswer, Config, Files, HomeNetwork, Images, Mac, MachineRequest, Mode, OwnCable, Server, State,
-    Story,
+    Bios, BootAnswer, BootPolicy, Config, Files, HomeNetwork, Images, Mac, MachineRequest, Mode, OwnCable,
+    Reservation, Server, State, Story,
 };
 
 struct Arguments {
     config: Config,
+    also: Option<Config>,
     images: Images,
     disks: Vec<Mac>,
 }
@@ -30,12 +33,17 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let Arguments { config, images, disks } = arguments()?;
+    let Arguments { config, also, images, disks } = arguments()?;
     let policy = move |machine: &MachineRequest| match disks.contains(&machine.mac) {
         true => BootAnswer::LocalDisk,
         false => BootAnswer::Discover(images.clone()),
     };
-    let server = Server::start(config, Arc::new(policy), Story::new()).await?;
+    let (policy, story): (Arc<dyn BootPolicy>, _) = (Arc::new(policy), Story::new());
+    let server = Server::start(config, policy.clone(), story.clone()).await?;
+    let second = match also {
+        Some(config) => Some(Server::start(config, policy, story).await?),
+        None => None,
+    };
     let mut events = server.events();
     let mut state = server.state();
     say(&serde_json::json!({"what": "running"}))?;
@@ -59,6 +67,9 @@ async fn main() -> Result<()> {
         }
     }
     server.stop().await;
+    if let Some(second) = second {
+        second.stop().await;
+    }
     Ok(())
 }
 
@@ -80,14 +91,30 @@ fn arguments() -> Result<Arguments> {
             files = files.with(name, entry.path());
         }
     }
-    let mut config = Config::own_cable(interface, OwnCable::slash24(address), files);
+    let mut cable = OwnCable::slash24(address);
+    let mut config = Config::own_cable(interface, cable.clone(), files.clone());
     let (mut images, mut disks) = (Images::x64("cairn.efi"), Vec::new());
+    let (mut home, mut also) = (false, None);
+    let place = |address| HomeNetwork { address, prefix: 24 };
     while let Some(word) = words.next() {
         let value = words.next().with_context(|| format!("{word} needs a value"))?;
         match word.as_str() {
             "--boot" => images.x64 = Some(value),
             "--arm64" => images.arm64 = Some(value),
-            "--home" => config.mode = Mode::HomeNetwork(HomeNetwork { address, prefix: 24 }),
+            "--home" => home = value.parse()?,
+            "--pool" => {
+                let (first, last) = value.split_once('-').context("FIRST-LAST")?;
+                (cable.first, cable.last) = (first.parse()?, last.parse()?);
+            }
+            "--reserve" => {
+                let (mac, address) = value.split_once('=').context("MAC=ADDRESS")?;
+                cable.reservations.push(Reservation { mac: mac.parse()?, address: address.parse()? });
+            }
+            "--leases" => cable.lease_file = Some(value.into()),
+            "--also" => {
+                let (interface, address) = value.split_once('=').context("INTERFACE=ADDRESS")?;
+                also = Some(Config::home_network(interface, place(address.parse()?), files.clone()));
+            }
             "--disk" => disks.push(value.parse()?),
             "--wait" => config.probe_wait = Duration::from_secs_f64(value.parse()?),
             "--every" => config.probe_every = Duration::from_secs_f64(value.parse()?),
@@ -98,5 +125,6 @@ fn arguments() -> Result<Arguments> {
         config.files = config.files.with_uki(name, folder.join(name));
         images.bios = Some(Bios { loader: "undionly.kpxe".into(), script: format!("{name}/boot.ipxe") });
     }
-    Ok(Arguments { config, images, disks })
+    config.mode = if home { Mode::HomeNetwork(place(address)) } else { Mode::OwnCable(cable) };
+    Ok(Arguments { config, also, images, disks })
 }

@@ -1,15 +1,18 @@
 //! What a server is to do, and the check that it makes sense.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::files::Files;
+use crate::mac::Mac;
 
 /// The TCP port of the HTTP server.
 pub const HTTP_PORT: u16 = 4280;
 
 /// The largest pool: a bound on the memory that leases can take, whatever a network sends.
-const POOL_LIMIT: u32 = 4096;
+pub(crate) const POOL_LIMIT: u32 = 4096;
 
 /// Everything that [`Server::start`](crate::Server::start) needs to know, apart from the policy.
 #[derive(Debug, Clone)]
@@ -104,6 +107,19 @@ pub struct OwnCable {
     /// How long an address is lent. Short, because a machine that is moved to another network, or whose
     /// server had to stop, should soon ask anew.
     pub lease: Duration,
+    /// Addresses that are kept for a card each, in the range that is handed out or outside.
+    pub reservations: Vec<Reservation>,
+    /// Where leases outlive a restart; without it, a server that starts anew learns them from what clients ask for.
+    pub lease_file: Option<PathBuf>,
+}
+
+/// An address that only one machine gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reservation {
+    /// The machine's card.
+    pub mac: Mac,
+    /// The address, and no other is given to it.
+    pub address: Ipv4Addr,
 }
 
 /// A configuration that can't work.
@@ -132,6 +148,27 @@ pub enum ConfigError {
     /// Leases too short to be renewed.
     #[error("a lease of {0:?} is too short to be renewed in time: use at least 60 s")]
     Lease(Duration),
+    /// A reserved address that can't be given.
+    #[error(
+        "{address} can't be reserved for {mac}: it has to be in this network, and not its first or last address or the server's own"
+    )]
+    Reservation {
+        /// Whose.
+        mac: Mac,
+        /// Which one.
+        address: Ipv4Addr,
+    },
+    /// Two reservations that contradict each other.
+    #[error("{address} is reserved for {mac}, and another reservation has the same address or card")]
+    ReservedTwice {
+        /// Whose.
+        mac: Mac,
+        /// Which one.
+        address: Ipv4Addr,
+    },
+    /// More reservations than the leases' memory is made for.
+    #[error("{0} addresses are reserved: at most {POOL_LIMIT} can be")]
+    Reservations(usize),
 }
 
 impl OwnCable {
@@ -145,6 +182,8 @@ impl OwnCable {
             last: Ipv4Addr::new(a, b, c, 199),
             router: None,
             lease: Duration::from_secs(600),
+            reservations: Vec::new(),
+            lease_file: None,
         }
     }
 
@@ -177,6 +216,19 @@ impl OwnCable {
         if self.lease < Duration::from_secs(60) {
             return Err(ConfigError::Lease(self.lease));
         }
+        let limit = usize::try_from(POOL_LIMIT).unwrap_or(usize::MAX);
+        if self.reservations.len() > limit {
+            return Err(ConfigError::Reservations(self.reservations.len()));
+        }
+        let (mut cards, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+        for &Reservation { mac, address } in &self.reservations {
+            if !self.contains(address) || !usable(address.to_bits()) || address == self.address {
+                return Err(ConfigError::Reservation { mac, address });
+            }
+            if !cards.insert(mac) || !addresses.insert(address) {
+                return Err(ConfigError::ReservedTwice { mac, address });
+            }
+        }
         Ok(())
     }
 }
@@ -206,5 +258,24 @@ mod tests {
         let own = OwnCable { first: Ipv4Addr::new(10, 77, 0, 1), ..cable() };
         assert_eq!(own.check(), Err(ConfigError::OwnAddress(own.address)));
         assert_eq!(OwnCable { prefix: 31, ..cable() }.check(), Err(ConfigError::Prefix(31)));
+    }
+
+    #[test]
+    fn a_reservation_that_cannot_be_kept_is_refused() {
+        let reserve = |all: &[(u8, [u8; 4])]| {
+            let one = |&(last, address): &(u8, [u8; 4])| Reservation {
+                mac: Mac([2, 0, 0, 0, 0, last]),
+                address: address.into(),
+            };
+            OwnCable { reservations: all.iter().map(one).collect(), ..cable() }.check()
+        };
+        assert_eq!(reserve(&[(1, [10, 77, 0, 20]), (2, [10, 77, 0, 120])]), Ok(()));
+        for wrong in [[10, 77, 1, 20], [10, 77, 0, 0], [10, 77, 0, 255], [10, 77, 0, 1]] {
+            assert!(matches!(reserve(&[(1, wrong)]), Err(ConfigError::Reservation { .. })), "{wrong:?}");
+        }
+        for twice in [(1, [10, 77, 0, 21]), (2, [10, 77, 0, 20])] {
+            let refused = reserve(&[(1, [10, 77, 0, 20]), twice]);
+            assert!(matches!(refused, Err(ConfigError::ReservedTwice { .. })), "{twice:?}");
+        }
     }
 }

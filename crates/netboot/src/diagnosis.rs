@@ -172,7 +172,7 @@ impl Course {
                 self.told = Some(file.clone());
                 self.reach(Stage::Refused, at);
             }
-            What::Stopped { .. } => {}
+            What::AddressInUse { .. } | What::Troubled { .. } | What::Stopped { .. } => {}
         }
     }
 

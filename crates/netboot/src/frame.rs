@@ -12,19 +12,30 @@ use crate::mac::Mac;
 
 /// Ethernet's number for IPv4.
 const ETHERTYPE_IPV4: u16 = 0x0800;
+/// The same for ARP.
+const ETHERTYPE_ARP: u16 = 0x0806;
 
 /// The card of everybody.
 pub(crate) const EVERYBODY: Mac = Mac([0xff; 6]);
 
-/// Hears the IPv4 frames to one UDP port on one interface, and no others.
+/// Hears the IPv4 frames to one UDP port on one interface, or those of ARP, and no others.
 #[derive(Debug)]
 pub(crate) struct Frames(UdpSocket);
 
 impl Frames {
     pub fn open(interface: &str, port: u16) -> io::Result<Self> {
-        let protocol = Protocol::from(i32::from(ETHERTYPE_IPV4.to_be()));
+        Self::of(interface, ETHERTYPE_IPV4, to_port(port))
+    }
+
+    pub fn open_arp(interface: &str) -> io::Result<Self> {
+        Self::of(interface, ETHERTYPE_ARP, KEEP)
+    }
+
+    fn of(interface: &str, ethertype: u16, filter: impl IntoIterator<Item = SockFilter>) -> io::Result<Self> {
+        let protocol = Protocol::from(i32::from(ethertype.to_be()));
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol))?;
-        socket.attach_filter(&to_port(port))?;
+        let index = nix::net::if_::if_nametoindex(interface)?;
+        socket.attach_filter(&only_on(index).into_iter().chain(filter).collect::<Vec<_>>())?;
         socket.set_nonblocking(true)?;
         let link = nix::ifaddrs::getifaddrs()?
             .filter(|found| found.interface_name == interface)
@@ -137,6 +148,18 @@ fn checksum(words: impl Iterator<Item = u16>) -> u16 {
     let folded = (sum & 0xffff) + (sum >> 16);
     !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap_or_default()
 }
+
+/// Classic BPF for "on this very interface, else drop". A packet socket is also given what belongs to an interface on
+/// top of its own (a VLAN's, or a macvlan's): the tag is off by then, and it would be taken for the cable's.
+fn only_on(interface: u32) -> [SockFilter; 3] {
+    /// `SKF_AD_OFF + SKF_AD_IFINDEX` of linux/filter.h.
+    const INTERFACE: u32 = 0xffff_f000 + 8;
+    let op = SockFilter::new;
+    [op(0x20, 0, 0, INTERFACE), op(0x15, 1, 0, interface), op(0x06, 0, 0, 0)]
+}
+
+/// Classic BPF for "keep".
+const KEEP: [SockFilter; 1] = [SockFilter::new(0x06, 0, 0, 2048)];
 
 /// Classic BPF for "UDP, not a later fragment, to this port", on an Ethernet frame with IPv4.
 fn to_port(port: u16) -> [SockFilter; 9] {

@@ -13,13 +13,14 @@
 //! of the same file ([`uki`]). [`policy`] says why none of that can loop, and [`dhcp::boot`] who can't boot, and why.
 //!
 //! What it does not do: no other chain loader, no IPv6, no files but those named at the start, the parts of an image,
-//! and those that a folder has under their checksums, no writing. It answers through DHCP relays in a home network only.
+//! and those that a folder has under their checksums, no writing over the wire. It answers through DHCP relays in a home network only.
 //!
 //! Start reading at [`dhcp::answer`] and [`dhcp::proxy::answer`], pure functions that decide everything about DHCP, and
 //! [`tftp::window::Window`], which decides what TFTP sends. [`server`] puts them on sockets. What happens is
 //! told as [`story::Event`]s, from which [`diagnosis`] says in a sentence how far a machine came. Where no server
 //! runs, a [`Bystander`] still hears who asks.
 
+mod arp;
 mod bystander;
 pub mod config;
 mod counters;
@@ -37,11 +38,12 @@ pub mod server;
 mod socket;
 pub mod story;
 pub mod tftp;
+mod trouble;
 pub mod uki;
 mod words;
 
 pub use bystander::Bystander;
-pub use config::{Config, HTTP_PORT, HomeNetwork, Mode, OwnCable};
+pub use config::{Config, HTTP_PORT, HomeNetwork, Mode, OwnCable, Reservation};
 pub use counters::Counts;
 pub use diagnosis::{Diagnosis, Stage, diagnose};
 pub use files::Files;
@@ -51,3 +53,4 @@ pub use policy::{Arch, Bios, BootAnswer, BootPolicy, Client, Images, MachineRequ
 pub use probe::ForeignServer;
 pub use server::{Because, Port, Server, StartError, State};
 pub use story::{Event, MachineStory, Story, Via, What};
+pub use trouble::Trouble;

@@ -12,7 +12,9 @@
 //! ```
 
 mod cable;
+mod desk;
 mod home;
+mod ledger;
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -33,6 +35,7 @@ use crate::probe::ForeignServer;
 use crate::socket;
 use crate::story::{Event, MachineStory, Story, What};
 use crate::tftp::server::Tftp;
+use crate::trouble::{Trouble, Troubles};
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -175,6 +178,7 @@ pub struct Server {
     story: Arc<Story>,
     counters: Arc<Counters>,
     state: watch::Receiver<State>,
+    troubles: watch::Receiver<Vec<Trouble>>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -189,7 +193,8 @@ impl Server {
     ) -> Result<Self, StartError> {
         let counters = Arc::new(Counters::default());
         let (mode, interface) = (config.mode.clone(), config.interface.clone());
-        let parts = Parts { config, policy, story: story.clone(), counters: counters.clone() };
+        let (troubles, troubled) = Troubles::new();
+        let parts = Parts { config, policy, story: story.clone(), counters: counters.clone(), troubles };
         let (state, watched) = watch::channel(State::Running);
         let (stop, stopped) = oneshot::channel();
         let wire = match mode {
@@ -207,7 +212,7 @@ impl Server {
             parts.story.tell(None, What::Stopped { because: because.to_string() });
             state.send_replace(State::Stopped { because });
         });
-        Ok(Self { story, counters, state: watched, stop: Some(stop), task })
+        Ok(Self { story, counters, state: watched, troubles: troubled, stop: Some(stop), task })
     }
 
     /// Every event from now on.
@@ -223,6 +228,11 @@ impl Server {
     /// Whether it runs, now and whenever that changes.
     pub fn state(&self) -> watch::Receiver<State> {
         self.state.clone()
+    }
+
+    /// What it can't do as it should, now and whenever that changes.
+    pub fn troubles(&self) -> watch::Receiver<Vec<Trouble>> {
+        self.troubles.clone()
     }
 
     /// What was only counted.
@@ -250,6 +260,7 @@ struct Parts {
     policy: Arc<dyn BootPolicy>,
     story: Arc<Story>,
     counters: Arc<Counters>,
+    troubles: Troubles,
 }
 
 /// What carries files.
@@ -315,7 +326,8 @@ impl Parts {
     fn kept_silent(&self, packet: &Packet, silence: &Silence) {
         match silence {
             Silence::Own | Silence::FromServer => {}
-            Silence::Router => self.asked(packet),
+            // A message that is no question (it gives its address back) is no reason to call it unanswered.
+            Silence::Router | Silence::NoReply => self.asked(packet),
             Silence::LocalDisk => {
                 self.asked(packet);
                 self.story.tell(Some(packet.mac), What::DhcpLeftToDisk);

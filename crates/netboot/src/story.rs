@@ -11,6 +11,7 @@ use tokio::sync::broadcast;
 use crate::dhcp::{Kind, Packet, Style, Told};
 use crate::mac::Mac;
 use crate::policy::{Arch, Client};
+use crate::trouble::Trouble;
 
 /// Machines remembered; one more pushes out the one heard of least recently.
 const MACHINES: usize = 256;
@@ -126,6 +127,18 @@ pub enum What {
         file: String,
         /// Why.
         because: String,
+    },
+    /// An address can't be given to this machine, because somebody uses it who does not have it from here.
+    AddressInUse {
+        /// Which one; nobody is given it for a while.
+        address: Ipv4Addr,
+        /// Whose card answered for it; `None` if this machine said so.
+        by: Option<Mac>,
+    },
+    /// Something began to go wrong with the server; told once.
+    Troubled {
+        /// What, and what to do.
+        trouble: Trouble,
     },
     /// The server has stopped by itself.
     Stopped {

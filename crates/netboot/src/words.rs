@@ -119,6 +119,13 @@ impl fmt::Display for What {
             Self::FetchRefused { via, file, because } => {
                 write!(f, "asked for {file:?} by {via} and was refused: {because}")
             }
+            Self::AddressInUse { address, by: Some(card) } => {
+                write!(f, "is not given {address}, because another machine ({card}) uses it already")
+            }
+            Self::AddressInUse { address, by: None } => {
+                write!(f, "does not take {address}, because it found another machine that uses it")
+            }
+            Self::Troubled { trouble } => write!(f, "{trouble}"),
             Self::Stopped { because } => write!(f, "network boot stopped: {because}"),
         }
     }

@@ -9,6 +9,7 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use common::{House, LONG};
 
@@ -56,6 +57,8 @@ fn boot(test: &str, switches: &[&str], asked_before: bool, expected: &str) -> St
     let server = house.netbootd(&folder.path().join("served"), &[]);
     if asked_before {
         house.discover_as(MAC, 7);
+        // who comes back sooner has not had the time to follow
+        std::thread::sleep(Duration::from_millis(2500));
     }
     let _machine = house.virtual_machine(&qemu(&tools, folder.path(), switches));
     server.within(LONG, expected).unwrap();

@@ -82,7 +82,7 @@ fn no_mutated_packet_ends_the_process_or_gets_an_answer_that_it_must_not_get() {
     let files = Files::new().with("cairn.efi", "/nowhere");
     let shelf = Shelf { address: OURS, http_port: 4280, files };
     let (cable, own_mac) = (OwnCable::slash24(OURS), Mac([2; 6]));
-    let mut leases = Leases::new(cable.first, cable.last);
+    let mut leases = Leases::of(&cable);
     let beside =
         proxy::Scene { home: HomeNetwork { address: OURS, prefix: 24 }, own_mac, shelf: shelf.clone() };
     let own = Scene { cable, own_mac, shelf };
@@ -108,6 +108,9 @@ fn no_mutated_packet_ends_the_process_or_gets_an_answer_that_it_must_not_get() {
             let heard = if number % 3 == 0 { from } else { Heard::Dhcp };
             let style = if number % 2 == 0 { Style::InOffer } else { Style::On4011 };
             let now = Duration::from_millis(number);
+            if let Outcome::Check(address) = answer(&own, &mut leases, &policy, &packet, now) {
+                leases.unanswered(address, now);
+            }
             let both = [
                 (answer(&own, &mut leases, &policy, &packet, now), false),
                 (proxy::answer(&beside, &policy, &packet, heard, style), true),

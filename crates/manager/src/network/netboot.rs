@@ -10,7 +10,7 @@ use cairn_host::interface::{self, Interface};
 use cairn_host::port::{self, Holder, Protocol};
 use cairn_netboot::{
     Because, Bios, BootAnswer, Config, Files, HTTP_PORT, Images, MachineRequest, OwnCable, Port, Server,
-    StartError, State,
+    StartError, State, Trouble,
 };
 use cairn_workflow::log::chain;
 use std::convert::Infallible;
@@ -18,6 +18,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -111,7 +112,8 @@ async fn config(
     });
     match way {
         Way::OwnCable => {
-            let cable = OwnCable::slash24(wanted.cable_address);
+            let lease_file = Some(core.book.work().leases());
+            let cable = OwnCable { lease_file, ..OwnCable::slash24(wanted.cable_address) };
             Some((Config::own_cable(&wanted.interface, cable, files), wanted.cable_address))
         }
         Way::HomeNetwork => {
@@ -154,11 +156,13 @@ async fn serve(
         let base = format!("http://{address}:{HTTP_PORT}");
         network.netboot = BootView::Running { interface: interface.clone(), way, base };
     }
-    let mut state = server.state();
+    let (mut state, troubles) = (server.state(), server.troubles());
     let stopped = tokio::select! {
         stopped = state.wait_for(|state| matches!(state, State::Stopped { .. })) => stopped,
+        never = show(core, troubles) => match never {},
         never = sign_again(core) => match never {},
     };
+    core.network().boot_troubles.clear();
     match stopped.as_deref() {
         Ok(State::Stopped { because }) => match because {
             Because::ForeignServer { server, interface } => {
@@ -178,6 +182,17 @@ async fn sign_again(core: &Core) -> Infallible {
         sleep(SIGN_AGAIN).await;
         // what is wrong with it is said where it is used
         let _ = core.image().await;
+    }
+}
+
+/// Shows what the server can't do as it should.
+async fn show(core: &Core, mut troubles: watch::Receiver<Vec<Trouble>>) -> Infallible {
+    loop {
+        core.network().boot_troubles = troubles.borrow_and_update().iter().map(Trouble::to_string).collect();
+        if troubles.changed().await.is_err() {
+            // Its end is told elsewhere.
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -102,8 +102,13 @@ fn report(
             .collect(),
         machines,
         last_scan: None,
-        troubles: view.address_error.iter().chain(view.deaf.values()).cloned().collect(),
+        troubles: troubles(view),
     }
+}
+
+fn troubles(view: &NetworkView) -> Vec<String> {
+    let boot = view.boot_troubles.iter().map(|trouble| format!("Network boot: {trouble}."));
+    view.address_error.iter().chain(view.deaf.values()).cloned().chain(boot).collect()
 }
 
 /// Beside a router nothing is held on port 67, so that whoever holds it is not in the way.
@@ -244,9 +249,11 @@ mod tests {
         view.heard("eth1", server(1), 3);
         view.heard("eth1", server(1), 7);
         (0..100).for_each(|last| view.heard("eth9", server(last), 1));
+        view.boot_troubles = vec!["all addresses are in use".into()];
         let found = report(&view, host(), &[], &Cards::new(), 10_000);
         assert_eq!(found.interfaces[0].used_for, ["network boot", "the cluster's network"]);
         assert!(found.sentence.contains("192.168.1.1 hands out"), "{}", found.sentence);
+        assert_eq!(found.troubles, ["Network boot: all addresses are in use."]);
         let first = &found.dhcp_servers[0];
         assert_eq!((first.seconds_ago, first.mac.as_deref()), (3, Some("02:02:02:02:02:02")));
         assert!(found.dhcp_servers.len() < 20, "bounded");

@@ -16,11 +16,14 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = cairn_netboot::probe::server_in(bytes, OURS);
     let Ok(packet) = Packet::parse(bytes) else { return };
     let cable = OwnCable::slash24(OURS);
-    let mut leases = Leases::new(cable.first, cable.last);
+    let mut leases = Leases::of(&cable);
     let files = Files::new().with("cairn.efi", "/nowhere");
     let shelf = Shelf { address: OURS, http_port: 4280, files };
     let scene = Scene { cable, own_mac: Mac([2; 6]), shelf: shelf.clone() };
     let policy = |_: &MachineRequest| BootAnswer::Discover(Images::x64("cairn.efi"));
+    if let Outcome::Check(address) = answer(&scene, &mut leases, &policy, &packet, Duration::ZERO) {
+        leases.unanswered(address, Duration::ZERO);
+    }
     if let Outcome::Answer(answer) = answer(&scene, &mut leases, &policy, &packet, Duration::ZERO) {
         assert!(answer.bytes.len() <= 1472, "an answer has to fit one frame");
         assert!(answer.to.ip().is_broadcast() || scene.cable.contains(*answer.to.ip()));

@@ -2,11 +2,12 @@
 //!
 //! On a cable of our own [`answer`] takes the packet, the lease table, the policy and the time; in a home network
 //! [`proxy::answer`] takes the packet, the policy and the [`Style`]. They send nothing themselves. [`packet`]
-//! reads, [`boot`] says what to start, [`lease`] remembers, [`style`] learns from what a machine did, [`reply`]
+//! reads, [`boot`] says what to start, [`lease`] remembers, [`lease_file`] across restarts, [`style`] learns from what a machine did, [`reply`]
 //! writes.
 
 pub mod boot;
 pub mod lease;
+pub mod lease_file;
 pub mod packet;
 pub mod proxy;
 pub mod reply;
@@ -19,6 +20,7 @@ use crate::config::OwnCable;
 use crate::mac::Mac;
 use crate::policy::BootPolicy;
 pub use boot::{Shelf, Told, Unable};
+use lease::Claim;
 pub use lease::Leases;
 pub use packet::{Kind, Malformed, Packet};
 pub use reply::Carrier;
@@ -41,6 +43,9 @@ pub struct Scene {
 pub enum Outcome {
     /// Send these bytes.
     Answer(Answer),
+    /// Ask the wire first whether somebody uses this address, tell the table with [`Leases::unanswered`] or
+    /// [`Leases::in_use`], and then ask again what the packet is answered.
+    Check(Ipv4Addr),
     /// Send nothing.
     Silence(Silence),
     /// A client follows another DHCP server, which therefore answers on this wire: stop.
@@ -81,7 +86,9 @@ pub enum Silence {
     #[error("this machine is not to be answered")]
     Policy,
     /// Every address is lent.
-    #[error("all addresses are in use: give the network a larger range")]
+    #[error(
+        "all addresses are in use: one comes free when the lease of a machine that is gone runs out, within minutes"
+    )]
     PoolEmpty,
     /// It is the router's to answer, beside which this server only tells firmware what to boot.
     #[error("the router answers it")]
@@ -120,14 +127,17 @@ pub fn answer(
         return Outcome::Silence(Silence::Relayed);
     }
     let ours = scene.cable.address;
+    let holder = |leases: &Leases| leases.holder(packet.mac, packet.lease_key());
     match (packet.kind, packet.server) {
         (Kind::Request, Some(server)) if server != ours => return Outcome::Foreign(server),
         (Kind::Decline, Some(server)) if server == ours => {
             if let Some(address) = packet.requested {
-                leases.decline(&packet.lease_key(), address, now);
+                leases.decline(&holder(leases), address, now);
             }
         }
-        (Kind::Release, Some(server)) if server == ours => leases.release(&packet.lease_key(), now),
+        (Kind::Release, Some(server)) if server == ours => {
+            leases.release(&holder(leases), packet.ciaddr, now);
+        }
         (Kind::Discover | Kind::Request | Kind::Inform, _) => {
             let (carrier, told) = match scene.shelf.boot(policy, packet) {
                 Some(decided) => decided,
@@ -135,7 +145,7 @@ pub fn answer(
             };
             return match address(scene, leases, packet, now) {
                 Ok((kind, address)) => write(scene, packet, kind, address, &carrier, told),
-                Err(silence) => Outcome::Silence(silence),
+                Err(other) => other,
             };
         }
         _ => {}
@@ -149,23 +159,26 @@ fn address(
     leases: &mut Leases,
     packet: &Packet,
     now: Duration,
-) -> Result<(Kind, Option<Ipv4Addr>), Silence> {
-    let key = packet.lease_key();
+) -> Result<(Kind, Option<Ipv4Addr>), Outcome> {
+    const NOTHING: Outcome = Outcome::Silence(Silence::NoReply);
+    let holder = leases.holder(packet.mac, packet.lease_key());
     let own = (!packet.ciaddr.is_unspecified()).then_some(packet.ciaddr);
     match packet.kind {
-        Kind::Discover => {
-            let given = leases.offer(&key, packet.requested, now).ok_or(Silence::PoolEmpty)?;
-            Ok((Kind::Offer, Some(given)))
-        }
+        Kind::Discover => match leases.offer(&holder, packet.requested, now) {
+            None => Err(Outcome::Silence(Silence::PoolEmpty)),
+            Some(offer) if offer.check => Err(Outcome::Check(offer.address)),
+            Some(offer) => Ok((Kind::Offer, Some(offer.address))),
+        },
         // It has an address by other means and only wants to know the rest.
         Kind::Inform => match own {
             Some(own) if scene.cable.contains(own) => Ok((Kind::Ack, None)),
-            _ => Err(Silence::NoReply),
+            _ => Err(NOTHING),
         },
         // Chosen (option 50 with 54), remembered (50 without 54), or being renewed (ciaddr).
         _ => {
-            let wanted = packet.requested.or(own).ok_or(Silence::NoReply)?;
-            match leases.confirm(&key, wanted, now, now + scene.cable.lease) {
+            let wanted = packet.requested.or(own).ok_or(NOTHING)?;
+            let claim = if packet.server.is_some() { Claim::Chosen } else { Claim::Remembered };
+            match leases.confirm(&holder, wanted, claim, now, now + scene.cable.lease) {
                 true => Ok((Kind::Ack, Some(wanted))),
                 // On a cable of our own nobody else could know better, so a wrong address is denied at once.
                 false => Ok((Kind::Nak, None)),

@@ -51,8 +51,24 @@ pub(crate) fn firmware(kind: MessageType, class: &str, arch: u16) -> Vec<u8> {
 
 pub(crate) const PXE: &str = "PXEClient:Arch:00007:UNDI:003001";
 
+/// The answer on a wire where nobody has an address yet.
+pub(crate) fn settle(
+    scene: &Scene,
+    leases: &mut Leases,
+    policy: &dyn BootPolicy,
+    packet: &Packet,
+) -> Outcome {
+    match answer(scene, leases, policy, packet, NOW) {
+        Outcome::Check(address) => {
+            leases.unanswered(address, NOW);
+            answer(scene, leases, policy, packet, NOW)
+        }
+        other => other,
+    }
+}
+
 fn run(leases: &mut Leases, policy: &dyn BootPolicy, bytes: &[u8]) -> Outcome {
-    answer(&scene(), leases, policy, &Packet::parse(bytes).unwrap(), NOW)
+    settle(&scene(), leases, policy, &Packet::parse(bytes).unwrap())
 }
 
 /// What an empty table lends to the usual client.
@@ -99,7 +115,7 @@ fn a_router_is_offered_only_if_there_is_one() {
     let mut scene = scene();
     scene.cable.router = Some(OURS);
     let packet = Packet::parse(&message(MessageType::Discover, |_| {})).unwrap();
-    let (_, message) = answered(super::answer(&scene, &mut leases(), &discover_all, &packet, NOW));
+    let (_, message) = answered(settle(&scene, &mut leases(), &discover_all, &packet));
     assert_eq!(message.opts().get(OptionCode::Router), Some(&DhcpOption::Router(vec![OURS])));
 }
 
@@ -258,10 +274,41 @@ fn released_and_declined_addresses_are_accounted_for() {
             message.opts_mut().insert(DhcpOption::RequestedIpAddress(lent()));
         });
         assert_eq!(run(&mut leases, &discover_all, &bytes), Outcome::Silence(Silence::NoReply));
-        assert_eq!(leases.in_use(NOW), in_use);
+        assert_eq!(leases.in_hand(NOW), in_use);
     }
     let next = answered(run(&mut leases, &discover_all, &message(MessageType::Discover, |_| {}))).0;
     assert_ne!(next.address, Some(lent()), "a declined address is not offered again");
+}
+
+#[test]
+fn an_address_is_asked_for_on_the_wire_before_it_is_offered_and_another_is_offered_if_it_answers() {
+    let (scene, mut leases) = (scene(), leases());
+    let packet = Packet::parse(&message(MessageType::Discover, |_| {})).unwrap();
+    let ask = |leases: &mut Leases| answer(&scene, leases, &discover_all, &packet, NOW);
+    let Outcome::Check(first) = ask(&mut leases) else { panic!("offered unchecked") };
+    assert_eq!(ask(&mut leases), Outcome::Check(first), "asked again while it is looked");
+    leases.in_use(first, NOW);
+    let Outcome::Check(second) = ask(&mut leases) else { panic!("offered unchecked") };
+    leases.unanswered(second, NOW);
+    let (offer, _) = answered(ask(&mut leases));
+    assert!(first != second && offer.address == Some(second));
+}
+
+#[test]
+fn only_what_the_client_itself_has_is_released() {
+    let mut leases = leases();
+    let request = message(MessageType::Request, |message| {
+        message.opts_mut().insert(DhcpOption::RequestedIpAddress(lent()));
+    });
+    answered(run(&mut leases, &discover_all, &request));
+    for (address, left) in [(Ipv4Addr::new(10, 77, 0, 7), 1), (lent(), 0)] {
+        let release = message(MessageType::Release, |message| {
+            message.set_ciaddr(address);
+            message.opts_mut().insert(DhcpOption::ServerIdentifier(OURS));
+        });
+        run(&mut leases, &discover_all, &release);
+        assert_eq!(leases.in_hand(NOW), left);
+    }
 }
 
 #[test]
@@ -340,7 +387,7 @@ proptest! {
         let (scene, mut leases) = (scene(), leases());
         for bytes in packets {
             let Ok(packet) = Packet::parse(&bytes) else { continue };
-            let Outcome::Answer(answer) = answer(&scene, &mut leases, &policy, &packet, NOW) else { continue };
+            let Outcome::Answer(answer) = settle(&scene, &mut leases, &policy, &packet) else { continue };
             prop_assert!(answer.bytes.len() <= 1472 && answer.bytes.len() >= 300);
             prop_assert!(answer.to.ip().is_broadcast() || scene.cable.contains(*answer.to.ip()));
             let message = Message::decode(&mut Decoder::new(&answer.bytes)).unwrap();
@@ -350,6 +397,51 @@ proptest! {
             prop_assert!(!has_boot_file(&message) || firmware && !installed);
             let menu = message.opts().contains(OptionCode::VendorExtensions);
             prop_assert!(!menu || firmware && !has_boot_file(&message));
+        }
+    }
+
+    #[test]
+    fn whatever_clients_say_no_two_are_given_one_address_and_nobody_ours_or_a_reserved_one(
+        steps in prop::collection::vec((0u8..6, 0u8..8, 0u8..10, 0u64..400), 1..80),
+    ) {
+        let mut scene = scene();
+        let reserved = Ipv4Addr::new(10, 77, 0, 2);
+        scene.cable.first = Ipv4Addr::new(10, 77, 0, 2);
+        scene.cable.last = Ipv4Addr::new(10, 77, 0, 7);
+        scene.cable.reservations = vec![crate::config::Reservation { mac: Mac([2, 0, 0, 0, 1, 3]), address: reserved }];
+        let mut leases = Leases::of(&scene.cable);
+        let mut lent = std::collections::BTreeMap::<Ipv4Addr, (Mac, Duration)>::new();
+        let mut now = Duration::ZERO;
+        for (what, client, last, later) in steps {
+            now += Duration::from_secs(if later > 300 { later } else { later % 3 });
+            let (mac, address) = (Mac([2, 0, 0, 0, 1, client]), Ipv4Addr::new(10, 77, 0, last));
+            let kind = [MessageType::Discover, MessageType::Request, MessageType::Request, MessageType::Decline, MessageType::Release, MessageType::Request];
+            let mut bytes = message(kind[usize::from(what)], |message| {
+                // Selecting, and leaving; remembered; being renewed.
+                if matches!(what, 1 | 3 | 4) {
+                    message.opts_mut().insert(DhcpOption::ServerIdentifier(OURS));
+                }
+                if matches!(what, 4 | 5) { message.set_ciaddr(address); }
+                if what < 4 { message.opts_mut().insert(DhcpOption::RequestedIpAddress(address)); }
+            });
+            bytes[28..34].copy_from_slice(&mac.0);
+            let packet = Packet::parse(&bytes).unwrap();
+            let mut outcome = answer(&scene, &mut leases, &discover_all, &packet, now);
+            if let Outcome::Check(address) = outcome {
+                leases.unanswered(address, now);
+                outcome = answer(&scene, &mut leases, &discover_all, &packet, now);
+            }
+            if matches!(what, 3 | 4) && lent.get(&address).is_some_and(|(holder, _)| *holder == mac) {
+                lent.remove(&address);
+            }
+            let Outcome::Answer(Answer { kind, address: Some(given), .. }) = outcome else { continue };
+            prop_assert!(given != OURS && (given != reserved || mac.0[5] == 3), "{given} for {mac}");
+            let others = lent.get(&given).filter(|(holder, until)| *holder != mac && *until > now);
+            prop_assert!(others.is_none(), "{given} is another's");
+            if kind == Kind::Ack {
+                lent.retain(|_, (holder, _)| *holder != mac);
+                lent.insert(given, (mac, now + scene.cable.lease));
+            }
         }
     }
 

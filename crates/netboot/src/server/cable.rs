@@ -4,13 +4,14 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use tokio::net::UdpSocket;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Because, Carriers, Parts, Port, StartError, failed};
+use super::desk::{Desk, Sockets};
+use super::{Because, Carriers, Parts, Port, StartError, failed, ledger};
+use crate::arp::Arp;
 use crate::config::OwnCable;
-use crate::dhcp::{self, Kind, Leases, Outcome, Packet, Scene};
+use crate::dhcp::Scene;
 use crate::link::{self, Link};
 use crate::probe::{ForeignServer, Probe};
 use crate::socket;
@@ -19,16 +20,11 @@ use crate::socket;
 const PROBE_PAUSE: Duration = Duration::from_secs(2);
 
 pub struct Cable {
-    scene: Scene,
+    address: Ipv4Addr,
     probe: Probe,
     link: Link,
-    dhcp: Dhcp,
+    desk: Desk,
     carriers: Carriers,
-}
-
-struct Dhcp {
-    broadcast: UdpSocket,
-    own: UdpSocket,
 }
 
 impl Cable {
@@ -39,6 +35,7 @@ impl Cable {
         link::up(&interface).await?;
         let wrong = |source| StartError::Probe { interface: interface.clone(), source };
         let probe = Probe::open(&interface, own_mac, cable.address).map_err(wrong)?;
+        let arp = Arp::open(&interface, own_mac).map_err(wrong)?;
         if let Some(server) = probe.search(parts.config.probe_wait).await.map_err(wrong)? {
             return Err(StartError::OtherServer { server, interface });
         }
@@ -51,23 +48,28 @@ impl Cable {
                 return Err(error);
             }
         };
-        let scene = Scene { shelf: parts.shelf(cable.address), cable, own_mac };
-        Ok(Self { scene, probe, link, dhcp, carriers })
+        let address = cable.address;
+        let scene = Scene { shelf: parts.shelf(address), cable, own_mac };
+        let desk = Desk::open(parts, scene, dhcp, arp).await;
+        Ok(Self { address, probe, link, desk, carriers })
     }
 
     pub async fn run(self, parts: &Parts, stopped: oneshot::Receiver<()>) -> Because {
-        let Self { scene, probe, link, dhcp, carriers } = self;
+        let Self { address, probe, link, mut desk, carriers } = self;
+        let (file, tables) = desk.tables();
         let questions = Notify::new();
         let foreign = |server| Because::ForeignServer { server, interface: parts.config.interface.clone() };
         let because = tokio::select! {
             _ = stopped => Because::Asked,
-            server = answer(parts, &scene, &dhcp, &questions) => foreign(server),
+            server = desk.serve(parts, &questions) => foreign(server),
+            () = ledger::keep(parts, file, tables) => failed("the file of leases", Ok(())),
             ended = watch(parts, &probe, &link, &questions) => match ended {
                 Ok(server) => foreign(server),
                 Err(error) => failed("the network interface", Err(error)),
             },
-            because = parts.carry(carriers, scene.cable.address) => because,
+            because = parts.carry(carriers, address) => because,
         };
+        desk.close(parts).await;
         if let Err(error) = link.take().await {
             tracing::warn!(%error, "the address stays on the interface until its lifetime is over");
         }
@@ -75,40 +77,10 @@ impl Cable {
     }
 }
 
-fn sockets(parts: &Parts, address: Ipv4Addr) -> Result<(Dhcp, Carriers), StartError> {
+fn sockets(parts: &Parts, address: Ipv4Addr) -> Result<(Sockets, Carriers), StartError> {
     let pair = socket::udp_pair(&parts.config.interface, address, Port::DHCP.number);
     let (broadcast, own) = parts.listen(Port::DHCP, pair)?;
-    Ok((Dhcp { broadcast, own }, parts.carriers(address)?))
-}
-
-/// Answers until a client shows that it follows another server.
-async fn answer(parts: &Parts, scene: &Scene, sockets: &Dhcp, questions: &Notify) -> ForeignServer {
-    let mut leases = Leases::new(scene.cable.first, scene.cable.last);
-    let started = Instant::now();
-    let (mut one, mut other) = ([0; 2048], [0; 2048]);
-    loop {
-        let received = tokio::select! {
-            received = sockets.broadcast.recv_from(&mut one) => received.map(|(length, _)| one.get(..length)),
-            received = sockets.own.recv_from(&mut other) => received.map(|(length, _)| other.get(..length)),
-        };
-        // An error is about a packet sent earlier.
-        let Ok(Some(bytes)) = received else { continue };
-        let Ok(packet) = Packet::parse(bytes) else {
-            parts.counters.malformed_dhcp();
-            continue;
-        };
-        match dhcp::answer(scene, &mut leases, &*parts.policy, &packet, started.elapsed()) {
-            Outcome::Answer(answer) => {
-                if packet.kind == Kind::Discover {
-                    questions.notify_one();
-                }
-                let _ = sockets.own.send_to(&answer.bytes, answer.to).await;
-                parts.told(&packet, answer);
-            }
-            Outcome::Silence(silence) => parts.kept_silent(&packet, &silence),
-            Outcome::Foreign(address) => return ForeignServer { address, mac: None },
-        }
-    }
+    Ok((Sockets { broadcast, own }, parts.carriers(address)?))
 }
 
 /// Asks from time to time, and at every client's question, whether another server is there. The second

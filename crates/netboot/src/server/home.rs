@@ -149,6 +149,7 @@ fn decide(parts: &Parts, scene: &Scene, bytes: &[u8], heard: Heard) -> Option<(P
             parts.kept_silent(&packet, &silence);
             None
         }
-        Outcome::Foreign(_) => None,
+        // Addresses are the router's.
+        Outcome::Foreign(_) | Outcome::Check(_) => None,
     }
 }

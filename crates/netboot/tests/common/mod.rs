@@ -83,8 +83,23 @@ impl Cable {
 
     /// The same on another interface of the server's end.
     pub fn netbootd_on(&self, interface: &str, folder: &std::path::Path, more: &[&str]) -> Daemon {
+        self.netbootd_as(interface, SERVER, folder, more)
+    }
+
+    pub fn server_end(&self) -> &str {
+        &self.server
+    }
+
+    /// The same with another address.
+    pub fn netbootd_as(
+        &self,
+        interface: &str,
+        address: &str,
+        folder: &std::path::Path,
+        more: &[&str],
+    ) -> Daemon {
         let program = netbootd();
-        let mut words = vec![program.to_str().unwrap(), interface, SERVER, folder.to_str().unwrap()];
+        let mut words = vec![program.to_str().unwrap(), interface, address, folder.to_str().unwrap()];
         words.extend(more);
         self.server(&words)
     }
@@ -215,6 +230,56 @@ impl House {
         run("ip", &["-n", &self.machine, "link", "set", "eth0", "down"]);
     }
 
+    /// Asks for an address as the machine with this card would; `None` if it gets none.
+    pub fn lease(&self, mac: &str, more: &[&str]) -> Option<String> {
+        self.lease_on("eth0", mac, more)
+    }
+
+    /// The same on another interface.
+    pub fn lease_on(&self, interface: &str, mac: &str, more: &[&str]) -> Option<String> {
+        lease(&self.machine, interface, mac, more)
+    }
+
+    pub fn machine_end(&self) -> &str {
+        &self.machine
+    }
+
+    /// A second interface of the server's end, `eth1`, with a cable to a machine of its own.
+    pub fn cable_of_our_own(&self) -> Machine {
+        let machine = Machine(format!("{}2", self.machine));
+        run("ip", &["netns", "add", &machine.0]);
+        let server = &self.cable.server;
+        let plug = [
+            "link", "add", "eth1", "netns", server, "type", "veth", "peer", "name", "eth0", "netns",
+            &machine.0,
+        ];
+        run("ip", &plug);
+        run("ip", &["-n", server, "link", "set", "eth1", "up"]);
+        run("ip", &["-n", &machine.0, "link", "set", "eth0", "up"]);
+        machine
+    }
+
+    /// Makes the switch a relay between the machine's network, where it has `address`, and the server.
+    pub fn relay(&self, address: &str, server: &str) -> Daemon {
+        let switch = self.cable.client.as_str();
+        for words in
+            ["link set eth0 nomaster", "addr del 192.168.1.1/24 dev br0", "addr add 192.168.1.1/24 dev eth0"]
+        {
+            assert!(ip(switch, words).success(), "{words}");
+        }
+        assert!(ip(switch, &format!("addr add {address}/24 dev br0")).success());
+        let relay = format!("--dhcp-relay={address},{server}");
+        let words =
+            ["dnsmasq", "--keep-in-foreground", "--port=0", "--conf-file=/dev/null", "--leasefile-ro"];
+        let more = ["--log-facility=-", "--user=root", "--pid-file=", &relay];
+        Daemon::start(switch, &words.into_iter().chain(more).collect::<Vec<_>>())
+    }
+
+    /// Another machine's address: the switch has it.
+    pub fn neighbour(&self, address: &str) {
+        run("ip", &["-n", &self.cable.client, "addr", "add", address, "dev", "br0"]);
+    }
+
     /// Plugs a virtual machine's card, `tap0`, into the switch and starts a program beside it.
     pub fn virtual_machine(&self, words: &[String]) -> Daemon {
         let switch = self.cable.client.as_str();
@@ -227,7 +292,61 @@ impl House {
 impl Drop for House {
     fn drop(&mut self) {
         let _ = Command::new("ip").args(["netns", "del", &self.machine]).status();
+        forget_script(&self.machine);
     }
+}
+
+/// A machine on a cable of its own.
+pub struct Machine(String);
+
+impl Machine {
+    pub fn lease(&self, mac: &str, more: &[&str]) -> Option<String> {
+        lease(&self.0, "eth0", mac, more)
+    }
+
+    /// Runs a program there until it ends.
+    pub fn run(&self, words: &[&str]) -> Output {
+        let mut all = vec!["netns", "exec", self.0.as_str(), "timeout", "60"];
+        all.extend(words);
+        Command::new("ip").args(all).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// The same, and it has to succeed.
+    pub fn ok(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
+        forget_script(&self.0);
+    }
+}
+
+/// Asks for an address by busybox's client, three times at most.
+fn lease(namespace: &str, interface: &str, mac: &str, more: &[&str]) -> Option<String> {
+    run("ip", &["-n", namespace, "link", "set", interface, "address", mac]);
+    let script = "#!/bin/sh\n[ \"$1\" != bound ] || echo \"got $ip\"\n";
+    let file = std::env::temp_dir().join(namespace);
+    std::fs::write(&file, script).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut words = vec!["netns", "exec", namespace, "busybox", "udhcpc", "-i", interface, "-n", "-q", "-f"];
+    words.extend(["-t", "3", "-T", "1", "-s", file.to_str().unwrap()].iter().chain(more));
+    let output = Command::new("ip").args(words).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    said.lines().find_map(|line| line.strip_prefix("got ")).map(str::to_owned)
+}
+
+fn forget_script(namespace: &str) {
+    let _ = std::fs::remove_file(std::env::temp_dir().join(namespace));
+}
+
+/// `ip` with these words in a namespace, which may fail.
+pub fn ip(namespace: &str, words: &str) -> std::process::ExitStatus {
+    Command::new("ip").args(["-n", namespace]).args(words.split(' ')).stderr(Stdio::null()).status().unwrap()
 }
 
 impl Drop for Cable {

@@ -10,7 +10,6 @@ use crate::files::Files;
 use crate::policy::{Arch, Bios, BootAnswer, Images, MachineRequest};
 use dhcproto::v4::{DhcpOption, Flags, Message, MessageType, OptionCode, UnknownOption};
 use dhcproto::{Decodable, Decoder, Encodable, Encoder};
-use std::time::Duration;
 
 const BROADCAST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::BROADCAST, 68);
 const HTTP: &str = "HTTPClient:Arch:00016:UNDI:003001";
@@ -246,13 +245,13 @@ fn told_in_both(policy: &dyn BootPolicy, bytes: &[u8]) -> (Client, String, Strin
         Outcome::Answer(Answer { told: Told::Unable(why), .. }) => why.to_string(),
         Outcome::Answer(Answer { told, .. }) => format!("{told:?}"),
         Outcome::Silence(silence) => silence.to_string(),
-        other @ Outcome::Foreign(_) => format!("{other:?}"),
+        other @ (Outcome::Foreign(_) | Outcome::Check(_)) => format!("{other:?}"),
     };
     let packet = Packet::parse(bytes).unwrap();
     let cable = OwnCable::slash24(OURS);
     let mut leases = Leases::new(cable.first, cable.last);
     let own = dhcp::Scene { cable, own_mac: Mac([2, 0, 0, 0, 0, 1]), shelf: shelf() };
-    let own = say(dhcp::answer(&own, &mut leases, policy, &packet, Duration::ZERO));
+    let own = say(dhcp::tests::settle(&own, &mut leases, policy, &packet));
     let home = say(answer(&scene(), policy, &packet, Heard::Dhcp, Style::InOffer));
     (packet.client, own, home)
 }
@@ -333,7 +332,7 @@ fn shown_in_both(bytes: &[u8]) -> [String; 2] {
     let cable = OwnCable::slash24(OURS);
     let mut leases = Leases::new(OURS, OURS);
     let own = dhcp::Scene { cable, own_mac: Mac([2, 0, 0, 0, 0, 1]), shelf: shelf() };
-    let (own, message) = answered(dhcp::answer(&own, &mut leases, &all, &packet, Duration::ZERO));
+    let (own, message) = answered(dhcp::tests::settle(&own, &mut leases, &all, &packet));
     let own = shown(&own, &message);
     let home = match answer(&scene(), &all, &packet, Heard::Dhcp, Style::InOffer) {
         Outcome::Silence(silence) => silence.to_string(),
