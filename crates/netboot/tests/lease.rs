@@ -86,9 +86,8 @@ fn leases_outlive_a_restart_and_a_damaged_file_of_them_is_told_and_does_no_harm(
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("end", "edn")).unwrap();
     let server = house.cable.netbootd(folder.path(), &more);
-    let told = server.until("could not be read").unwrap();
+    let told = server.until_both("could not be read", "running").unwrap();
     assert!(told.contains("damaged"), "{told}");
-    server.until("running").unwrap();
     assert_eq!(house.lease(ONE, &["-r", "10.77.0.100"]).as_deref(), Some("10.77.0.100"));
     server.stop();
     assert!(fs::read_to_string(&file).unwrap().ends_with("end 1\n"), "a good file again");

@@ -205,11 +205,16 @@ impl House {
         run("ip", &["-n", &self.cable.server, "addr", "flush", "dev", "eth0"]);
     }
 
-    /// Runs a program on the machine until it ends, and it has to succeed.
-    pub fn machine_ok(&self, words: &[&str]) -> String {
+    /// Runs a program on the machine until it ends.
+    pub fn machine(&self, words: &[&str]) -> Output {
         let mut all = vec!["netns", "exec", self.machine.as_str(), "timeout", "60"];
         all.extend(words);
-        let output = Command::new("ip").args(all).stdin(Stdio::null()).output().unwrap();
+        Command::new("ip").args(all).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// The same, and it has to succeed.
+    pub fn machine_ok(&self, words: &[&str]) -> String {
+        let output = self.machine(words);
         assert!(output.status.success(), "{words:?}: {output:?}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
@@ -259,6 +264,21 @@ impl House {
         machine
     }
 
+    /// One more machine on the switch.
+    pub fn another(&self) -> Machine {
+        let (switch, machine) = (self.cable.client.as_str(), Machine(format!("{}3", self.machine)));
+        run("ip", &["netns", "add", &machine.0]);
+        for words in [
+            &format!("link add port2 type veth peer name eth0 netns {}", machine.0),
+            "link set port2 up",
+            "link set port2 master br0",
+        ] {
+            assert!(ip(switch, words).success(), "{words}");
+        }
+        run("ip", &["-n", &machine.0, "link", "set", "eth0", "up"]);
+        machine
+    }
+
     /// Makes the switch a relay between the machine's network, where it has `address`, and the server.
     pub fn relay(&self, address: &str, server: &str) -> Daemon {
         let switch = self.cable.client.as_str();
@@ -302,6 +322,11 @@ pub struct Machine(String);
 impl Machine {
     pub fn lease(&self, mac: &str, more: &[&str]) -> Option<String> {
         lease(&self.0, "eth0", mac, more)
+    }
+
+    /// Starts a program there.
+    pub fn start(&self, words: &[impl AsRef<std::ffi::OsStr>]) -> Daemon {
+        Daemon::start(&self.0, words)
     }
 
     /// Runs a program there until it ends.
@@ -404,6 +429,21 @@ impl Daemon {
         }
     }
 
+    /// Waits for a line with each of two texts, in either order: one may go to standard output and one to standard
+    /// error. Gives back the first text's line.
+    pub fn until_both(&self, first: &str, second: &str) -> Option<String> {
+        let mut found = [None, None];
+        while found.iter().any(Option::is_none) {
+            let line = self.lines.recv_timeout(PATIENCE).ok()?;
+            for (text, found) in [first, second].into_iter().zip(&mut found) {
+                if found.is_none() && line.contains(text) {
+                    *found = Some(line.clone());
+                }
+            }
+        }
+        found.into_iter().next().flatten()
+    }
+
     /// Closes its input and waits for its end.
     pub fn stop(mut self) {
         drop(self.input.take());
@@ -421,6 +461,11 @@ impl Daemon {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// How many files and sockets it has open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
     pub fn kill(mut self) {
