@@ -18,7 +18,7 @@ use hyper::header::{CONTENT_LENGTH, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use tokio::task::spawn_blocking;
 
-use super::{Answer, CHUNK, Told, short};
+use super::{Answer, CHUNK, Told, UnderWay, short};
 use crate::story::{Fetch, Story, Via};
 use crate::uki::{Content, Part};
 
@@ -26,9 +26,8 @@ pub async fn answer(
     request: &Request<Incoming>,
     peer: IpAddr,
     story: &Arc<Story>,
-    name: &str,
-    part: Part,
-    image: &Path,
+    (name, part, image): (&str, Part, &Path),
+    under_way: Arc<UnderWay>,
 ) -> Answer {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return short(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
@@ -52,7 +51,8 @@ pub async fn answer(
             }
             Content::Bytes(file, range) => streamed(file, range),
         };
-        *answer.body_mut() = Told::body(body, size, Fetch::start(story, Via::Http, peer, name, size));
+        let fetch = Fetch::start(story, Via::Http, peer, name, size);
+        *answer.body_mut() = Told::body(body, size, fetch, under_way);
     }
     answer
 }

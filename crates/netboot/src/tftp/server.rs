@@ -115,6 +115,15 @@ impl Tftp {
             running.remove(&client);
         }
         let same = running.keys().filter(|other| other.ip() == client.ip()).count();
+        if same < TRANSFERS_EACH && running.len() >= TRANSFERS {
+            // Who never acknowledged anything may not exist: a real client has by then.
+            let unheard = running.iter().filter(|(_, run)| run.acknowledged.load(Ordering::Relaxed) == 0);
+            if let Some(oldest) = unheard.min_by_key(|(_, run)| run.seen_at).map(|(client, _)| *client)
+                && let Some(run) = running.remove(&oldest)
+            {
+                run.task.abort();
+            }
+        }
         let room = running.len() < TRANSFERS && same < TRANSFERS_EACH;
         if !room {
             self.counters.refused_transfer();
@@ -139,6 +148,7 @@ impl Tftp {
         let socket = socket::udp(&self.interface, self.address, 0).ok()?;
         socket.connect(client).await.ok()?;
         let fetch = Fetch::start(&self.story, Via::Tftp, client.ip(), name, size);
+        let file = Arc::new(file);
         Some((Transfer { socket, file, size, request, acknowledged: Arc::default() }, fetch))
     }
 

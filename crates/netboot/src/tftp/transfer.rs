@@ -18,7 +18,11 @@ use crate::story::Fetch;
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the same is sent before the client counts as gone.
 const TRIES: u32 = 8;
-/// Read ahead this much: the largest window fits.
+/// How long a client may be silent, whatever time between two tries it asked for: else a few requests would hold a
+/// place each for half an hour.
+const SILENCE: Duration = Duration::from_secs(40);
+/// Read ahead this much at most: the largest window fits. It starts with one window and doubles, so that a request
+/// whose sender never answers costs no more than what it is sent.
 const CHUNK: usize = 128 * 1024;
 
 /// A transfer before it starts.
@@ -26,7 +30,7 @@ pub struct Transfer {
     /// Connected to the client.
     pub socket: UdpSocket,
     /// What is sent.
-    pub file: File,
+    pub file: Arc<File>,
     /// Its size at the start.
     pub size: u64,
     /// What the client asked for.
@@ -67,12 +71,7 @@ impl Transfer {
     async fn carry(&self, fetch: &mut Fetch) -> Result<(), Ended> {
         let block = self.request.block_size();
         let mut window = Window::new(self.size, block, self.request.window_size());
-        let mut content = Content {
-            file: Arc::new(self.file.try_clone().map_err(Ended::File)?),
-            size: self.size,
-            start: 0,
-            bytes: Vec::new(),
-        };
+        let mut content = Content { file: self.file.clone(), size: self.size, start: 0, bytes: Vec::new() };
         if let Some(oack) = self.request.oack(self.size) {
             self.until_acknowledged(&oack).await?;
         }
@@ -102,7 +101,7 @@ impl Transfer {
                     }
                     next
                 }
-                None if tries + 1 >= TRIES => return Err(Ended::Silent),
+                None if tries + 1 >= self.tries() => return Err(Ended::Silent),
                 None => {
                     tries += 1;
                     window.current()
@@ -113,7 +112,7 @@ impl Transfer {
 
     /// Sends the OACK until the client acknowledges it as block 0.
     async fn until_acknowledged(&self, oack: &[u8]) -> Result<(), Ended> {
-        for _ in 0..TRIES {
+        for _ in 0..self.tries() {
             self.send(oack).await?;
             while let Some(number) = self.answer().await? {
                 if number == 0 {
@@ -124,10 +123,18 @@ impl Transfer {
         Err(Ended::Silent)
     }
 
+    fn wait(&self) -> Duration {
+        self.request.timeout.map_or(TIMEOUT, |seconds| Duration::from_secs(u64::from(seconds)))
+    }
+
+    fn tries(&self) -> u32 {
+        let fit = SILENCE.as_secs() / self.wait().as_secs().max(1);
+        u32::try_from(fit).unwrap_or(TRIES).clamp(1, TRIES)
+    }
+
     /// The next acknowledgement; `None` after the time-out.
     async fn answer(&self) -> Result<Option<u16>, Ended> {
-        let wait = self.request.timeout.map_or(TIMEOUT, |seconds| Duration::from_secs(u64::from(seconds)));
-        let until = Instant::now() + wait;
+        let until = Instant::now() + self.wait().min(SILENCE);
         let mut bytes = [0; 600];
         loop {
             let Ok(received) = timeout_at(until, self.socket.recv(&mut bytes)).await else {
@@ -181,7 +188,7 @@ impl Content {
         let end = self.start + self.bytes.len() as u64;
         if from < self.start || to > end {
             let window = usize::try_from((last - number + 1).saturating_mul(size)).unwrap_or(CHUNK);
-            self.read(from, window.max(CHUNK)).await?;
+            self.read(from, window.max((self.bytes.len() * 2).min(CHUNK))).await?;
         }
         let offset = |at: u64| usize::try_from(at.saturating_sub(self.start)).unwrap_or(usize::MAX);
         self.bytes.get(offset(from)..offset(to)).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
