@@ -16,6 +16,9 @@ use crate::spec::{DiskBus, DiskSpec};
 use crate::state::{self, MachineState, PluggedDisk};
 use crate::{disk, network};
 
+/// A cable in a hand takes longer from one socket to another; a machine under load would not notice a shorter time.
+const BETWEEN_SOCKETS: Duration = Duration::from_secs(2);
+
 /// A machine of a lab. On means that its QEMU runs.
 #[derive(Debug, Clone)]
 pub struct Machine<'a> {
@@ -133,6 +136,7 @@ impl<'a> Machine<'a> {
         let on = self.is_on();
         if on {
             self.set_link(false)?;
+            std::thread::sleep(BETWEEN_SOCKETS);
         }
         for machine in state.machines.iter_mut().filter(|machine| machine.spec.name == self.name) {
             network::move_port(self.lab.namespace(), &machine.tap, bridge)?;

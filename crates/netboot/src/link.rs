@@ -4,8 +4,10 @@
 //! when the server was killed. That also tells it from an address that somebody else put there for good:
 //! such a one is used and left alone.
 
+use std::fs::File;
 use std::io;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
 use crate::kernel::Kernel;
@@ -102,6 +104,34 @@ impl Link {
             true => Kernel::ask(&self.interface)?.take(self.address, self.prefix).await,
             false => Ok(()),
         }
+    }
+}
+
+/// How often the interface's cable was plugged in, as the kernel counts it (`carrier_up_count` in
+/// sysfs-class-net(5)).
+#[derive(Debug)]
+pub struct Carrier {
+    count: Option<File>,
+    seen: u64,
+}
+
+impl Carrier {
+    /// An interface that does not count is one whose cable stays where it is.
+    pub fn of(interface: &str) -> Self {
+        let count = File::open(format!("/sys/class/net/{interface}/carrier_up_count")).ok();
+        let mut carrier = Self { count, seen: 0 };
+        carrier.is_new();
+        carrier
+    }
+
+    /// Whether it was plugged in since this was last asked.
+    pub fn is_new(&mut self) -> bool {
+        let before = self.seen;
+        let mut text = [0; 24];
+        let length = self.count.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
+        let text = text.get(..length).and_then(|text| std::str::from_utf8(text).ok());
+        self.seen = text.and_then(|text| text.trim().parse().ok()).unwrap_or(before);
+        self.seen != before
     }
 }
 

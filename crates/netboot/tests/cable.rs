@@ -192,6 +192,36 @@ fn the_server_stops_within_one_exchange_of_a_client_that_another_one_serves() {
 }
 
 #[test]
+fn who_is_carried_to_a_router_together_with_the_server_gets_no_address_of_the_cable() {
+    let (cable, folder) = (Cable::new("carried"), small_folder());
+    let server = cable.netbootd(folder.path(), &["--wait", "1", "--every", "3600"]);
+    server.until("running").unwrap();
+    let udhcpc = ["busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "2", "-s", "/bin/true"];
+    cable.client_ok(&udhcpc);
+    cable.client_ok(&["ip", "link", "set", "eth0", "down"]);
+    cable.client_ok(&["ip", "link", "set", "eth0", "up"]);
+    let router = cable.router();
+    router.until("DHCP").unwrap();
+    // It sees the server's question and not its own end's, so without one the client would get its address again.
+    assert!(!cable.client(&udhcpc).status.success());
+    assert!(server.until("\"what\":\"stopped\"").unwrap().contains("192.168.1.1"));
+}
+
+#[test]
+fn a_cable_that_is_plugged_in_again_leads_to_the_same_server() {
+    let (cable, folder) = (Cable::new("again"), small_folder());
+    let server = cable.netbootd(folder.path(), &QUICK);
+    server.until("running").unwrap();
+    for state in ["down", "up"] {
+        cable.client_ok(&["ip", "link", "set", "eth0", state]);
+    }
+    let udhcpc =
+        ["busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "1", "-T", "3", "-s", "/bin/true"];
+    cable.client_ok(&udhcpc);
+    server.stop();
+}
+
+#[test]
 fn a_server_on_a_bridge_of_the_same_machine_is_found_though_the_interface_has_an_address() {
     let (cable, folder) = (Cable::new("bridge"), small_folder());
     let router = cable.router_on_a_bridge_beside_us();

@@ -57,13 +57,13 @@ impl Cable {
     pub async fn run(self, parts: &Parts, stopped: oneshot::Receiver<()>) -> Because {
         let Self { address, probe, link, mut desk, carriers } = self;
         let (file, tables) = desk.tables();
-        let questions = Notify::new();
+        let (questions, plugged) = (Notify::new(), Notify::new());
         let foreign = |server| Because::ForeignServer { server, interface: parts.config.interface.clone() };
         let because = tokio::select! {
             _ = stopped => Because::Asked,
-            server = desk.serve(parts, &questions) => foreign(server),
+            server = desk.serve(parts, &questions, &plugged) => foreign(server),
             () = ledger::keep(parts, file, tables) => failed("the file of leases", Ok(())),
-            ended = watch(parts, &probe, &link, &questions) => match ended {
+            ended = watch(parts, &probe, &link, &questions, &plugged) => match ended {
                 Ok(server) => foreign(server),
                 Err(error) => failed("the network interface", Err(error)),
             },
@@ -83,10 +83,16 @@ fn sockets(parts: &Parts, address: Ipv4Addr) -> Result<(Sockets, Carriers), Star
     Ok((Sockets { broadcast, own }, parts.carriers(address)?))
 }
 
-/// Asks from time to time, and at every client's question, whether another server is there. The second
-/// is what makes a stranger known within one exchange: the broadcast that a client sends makes it
+/// Asks from time to time, when the cable was plugged in again, and at every client's question, whether another server
+/// is there. The last is what makes a stranger known within one exchange: the broadcast that a client sends makes it
 /// answer the client alone, perhaps unseen, but our own question it answers for us to hear.
-async fn watch(parts: &Parts, probe: &Probe, link: &Link, questions: &Notify) -> io::Result<ForeignServer> {
+async fn watch(
+    parts: &Parts,
+    probe: &Probe,
+    link: &Link,
+    questions: &Notify,
+    plugged: &Notify,
+) -> io::Result<ForeignServer> {
     let every = parts.config.probe_every.min(link::LIFETIME / 3);
     let (mut next, mut allowed) = (Instant::now() + every, Instant::now());
     let mut overheard = std::pin::pin!(probe.overhear());
@@ -94,6 +100,7 @@ async fn watch(parts: &Parts, probe: &Probe, link: &Link, questions: &Notify) ->
         tokio::select! {
             server = &mut overheard => return server,
             () = sleep_until(next) => {}
+            () = plugged.notified() => {}
             () = async { sleep_until(allowed).await; questions.notified().await } => {}
         }
         if Instant::now() >= next {

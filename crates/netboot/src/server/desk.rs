@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Parts, ledger};
 use crate::arp::{Arp, Neighbour};
 use crate::dhcp::lease_file::Record;
 use crate::dhcp::{self, Kind, Leases, Outcome, Packet, Scene, Silence};
+use crate::link::Carrier;
 use crate::probe::ForeignServer;
 use crate::story::What;
 use crate::trouble::Trouble;
@@ -25,6 +26,9 @@ const CHECK_WAIT: Duration = Duration::from_millis(300);
 const SAVE_AFTER: Duration = Duration::from_secs(1);
 /// How often it is looked whether a full pool still is.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Who was plugged into another network finds out in this time whose it is: a router answers within milliseconds, and
+/// who asks meanwhile is not kept waiting for as long as any firmware or system waits before it asks again.
+const SETTLE: Duration = Duration::from_millis(1500);
 /// Packets taken from one socket before the others have their turn.
 const BATCH: usize = 32;
 
@@ -45,6 +49,7 @@ pub struct Desk {
     scene: Scene,
     sockets: Sockets,
     arp: Arp,
+    carrier: Carrier,
     leases: Leases,
     started: Instant,
     /// At most one for each address.
@@ -66,6 +71,7 @@ impl Desk {
             scene,
             sockets,
             arp,
+            carrier: Carrier::of(&parts.config.interface),
             leases,
             started: Instant::now(),
             waiting: BTreeMap::new(),
@@ -87,8 +93,9 @@ impl Desk {
         }
     }
 
-    /// Answers until a client shows that it follows another server.
-    pub async fn serve(&mut self, parts: &Parts, questions: &Notify) -> ForeignServer {
+    /// Answers until a client shows that it follows another server. Tells of questions, and of a cable that was
+    /// plugged in again.
+    pub async fn serve(&mut self, parts: &Parts, questions: &Notify, plugged: &Notify) -> ForeignServer {
         let (mut one, mut other, mut frame) = ([0; 2048], [0; 2048], [0; 2048]);
         loop {
             let due = self.due();
@@ -102,6 +109,7 @@ impl Desk {
             // An error of a socket's is about a packet sent earlier.
             tokio::select! {
                 received = self.sockets.broadcast.recv_from(&mut one) => if let Ok((length, _)) = received {
+                    self.settle(parts, plugged).await;
                     foreign = self.hear(parts, questions, one.get(..length).unwrap_or_default()).await;
                     for _ in 0..BATCH {
                         let Ok((length, _)) = self.sockets.broadcast.try_recv_from(&mut one) else { break };
@@ -110,18 +118,28 @@ impl Desk {
                     }
                 },
                 received = self.sockets.own.recv_from(&mut other) => if let Ok((length, _)) = received {
+                    self.settle(parts, plugged).await;
                     foreign = self.hear(parts, questions, other.get(..length).unwrap_or_default()).await;
                 },
                 neighbour = self.arp.next(&mut frame) => match neighbour {
                     Ok(neighbour) => foreign = self.met(parts, questions, neighbour).await,
                     // The interface is gone, which ends the server elsewhere.
-                    Err(_) => tokio::time::sleep(CHECK_WAIT).await,
+                    Err(_) => sleep(CHECK_WAIT).await,
                 },
                 () = wake => foreign = self.tick(parts, questions).await,
             }
             if let Some(address) = foreign {
                 return ForeignServer { address, mac: None };
             }
+        }
+    }
+
+    /// A cable that was plugged in again may lead to a router by now, and who asks was perhaps carried there with this
+    /// machine: nobody is answered before the wire was asked, and whoever asks waits in the socket.
+    async fn settle(&mut self, parts: &Parts, plugged: &Notify) {
+        if self.carrier.is_new() {
+            plugged.notify_one();
+            sleep(SETTLE.min(parts.config.probe_wait)).await;
         }
     }
 
