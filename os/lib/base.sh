@@ -1,28 +1,56 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # $os and $root are set by os/build, which sources this
+# shellcheck disable=SC2154 # $os, $root and what arch_set sets are known to os/build, which sources this
 # Stage 1: the Debian packages as a tree, before anything of Cairn's is in it. Cached by its inputs.
 #
 # base_build DIR makes
 #   DIR/root/         the trimmed root tree, kernel modules as .ko.zst, firmware of the drivers that are in
-#   DIR/boot/         vmlinuz, kernel-version, the EFI stub, systemd-boot, iPXE for a BIOS's PXE ROM, microcode.cpio
+#   DIR/boot/         vmlinuz, kernel-version, the EFI stub, systemd-boot; of x86-64 iPXE for a BIOS's PXE ROM and
+#                     microcode.cpio
 #   DIR/packages.txt  each package with its exact version
 
-packages() { awk -v kind="$1" '$1 == kind { print $2 }' "$os/packages"; }
+packages() { listed "$1" "$os/packages"; }
 
 base_key() {
-    sha256sum "$os/packages" "$os/modules" "$os/lib/base.sh" "$os/lib/trim.sh" "$root/scripts/debian-mirror" |
+    sha256sum "$os"/packages "$os"/modules "$os"/lib/{arch,base,twin,trim}.sh "$root/scripts/debian-mirror" |
         cut -d' ' -f1 | sha256sum | cut -c1-16
 }
 
+# base_have DIR: the base tree of this architecture, made when it is not there.
+base_have() {
+    [ ! -d "$1" ] || return 0
+    rm -rf "$cache"/{base,initrd}-"$arch"-*
+    base_build "$1"
+}
+
 base_build() {
-    local dir=$1 sources
+    local dir=$1
     rm -rf "$dir" "$dir.new"
     mkdir -p "$dir.new/debs" "$dir.new/boot"
+    say "base: fetching Debian packages for $arch"
+    case $arch in
+        x86-64) base_fetch "$dir.new" ;;
+        *) twin_fetch "$dir.new" ;;
+    esac
+    local deb
+    for deb in "$dir.new"/debs/*.deb; do
+        dpkg -x "$deb" "$dir.new/unpacked"
+    done
+    say "base: kernel, firmware, boot files"
+    base_boot_files "$dir.new"
+    base_modules "$dir.new"
+    base_firmware "$dir.new"
+    [ "$arch" != x86-64 ] || base_trim "$dir.new/root"
+    rm -rf "$dir.new/unpacked" "$dir.new/debs"
+    mv "$dir.new" "$dir"
+}
+
+# base_fetch DIR: DIR/root with the packages installed, DIR/debs with those to be unpacked, DIR/packages.txt.
+base_fetch() {
+    local dir=$1 sources
     sources=$(debian_sources trixie "main non-free-firmware")
-    say "base: fetching Debian packages"
     # etcd's files outlive the image that made them, so its number is not left to the order of installation.
     # shellcheck disable=SC2016 # the hooks' own variables
-    UNPACK=$(packages unpack | tr '\n' ' ') DEBS=$dir.new/debs mmdebstrap --quiet --mode=root \
+    UNPACK=$(packages unpack | tr '\n' ' ') DEBS=$dir/debs mmdebstrap --quiet --mode=root \
         --variant=essential --include="$(packages install | paste -sd,)" \
         --aptopt='APT::Install-Recommends "false"' --aptopt='APT::Sandbox::User "root"' \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
@@ -32,40 +60,30 @@ base_build() {
         --customize-hook='cd "$DEBS" && export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" &&
             image=$(apt-cache show linux-image-amd64 | sed -n "s/^Depends: \(linux-image-[^ ]*\).*/\1/p" | head -n 1) &&
             apt-get -qq download $(echo "$UNPACK" | sed "s/linux-image-amd64/$image/")' \
-        trixie "$dir.new/root" - <<<"$sources"
-    base_list_packages "$dir.new" >"$dir.new/packages.txt"
-    local deb
-    for deb in "$dir.new"/debs/*.deb; do
-        dpkg -x "$deb" "$dir.new/unpacked"
-    done
-    say "base: kernel, firmware, boot files"
-    base_boot_files "$dir.new"
-    base_modules "$dir.new"
-    base_firmware "$dir.new"
-    base_trim "$dir.new/root"
-    rm -rf "$dir.new/unpacked" "$dir.new/debs"
-    mv "$dir.new" "$dir"
+        trixie "$dir/root" - <<<"$sources"
+    {
+        dpkg-query --admindir="$dir/root/var/lib/dpkg" -W -f '${Package} ${Version} ${Architecture}\n'
+        base_list_packages "$dir"/debs/*.deb
+    } | LC_ALL=C sort >"$dir/packages.txt"
 }
 
 base_list_packages() {
-    {
-        dpkg-query --admindir="$1/root/var/lib/dpkg" -W -f '${Package} ${Version} ${Architecture}\n'
-        local deb
-        for deb in "$1"/debs/*.deb; do
-            # shellcheck disable=SC2016 # dpkg-deb's own placeholders
-            dpkg-deb -W --showformat '${Package} ${Version} ${Architecture}\n' "$deb"
-        done
-    } | LC_ALL=C sort
+    local deb
+    for deb in "$@"; do
+        # shellcheck disable=SC2016 # dpkg-deb's own placeholders
+        dpkg-deb -W --showformat '${Package} ${Version} ${Architecture}\n' "$deb"
+    done
 }
 
 base_boot_files() {
     local dir=$1 from=$1/unpacked
     cp "$from"/boot/vmlinuz-* "$dir/boot/vmlinuz"
     basename "$from"/boot/vmlinuz-* | sed 's/^vmlinuz-//' >"$dir/boot/kernel-version"
-    cp "$from"/usr/lib/systemd/boot/efi/{linuxx64.efi.stub,systemd-bootx64.efi} "$dir/boot/"
-    cp "$from/usr/lib/ipxe/undionly.kpxe" "$dir/boot/"
+    cp "$from"/usr/lib/systemd/boot/efi/{"linux$efi.efi.stub","$loader"} "$dir/boot/"
     mkdir -p "$dir/root/usr/lib/systemd/boot/efi"
     cp "$from/usr/bin/bootctl" "$dir/root/usr/bin/"
+    [ "$arch" = x86-64 ] || return 0
+    cp "$from/usr/lib/ipxe/undionly.kpxe" "$dir/boot/"
     # The CPU's microcode has to lie uncompressed in front of the initrd. Many of Intel's files are
     # copies of each other; those of the rack servers of 2024 (6.5 MB in three files) stay away, since
     # what comes with such a machine's firmware is newer than what is needed to boot it.
@@ -88,7 +106,7 @@ base_modules() {
     kernel=$dir/root/usr/lib/modules/$version/kernel
     while read -r drop; do
         rm -rf "${kernel:?}/$drop"
-    done < <(awk '$1 == "drop" { print $2 }' "$os/modules")
+    done < <(listed drop "$os/modules")
     find "$kernel" -name '*.ko.xz' -print0 | xargs -0 -P2 -n 200 xz -d
     find "$kernel" -name '*.ko' -print0 | xargs -0 -P2 -n 200 zstd -q -12 --rm
     depmod -b "$dir/root/usr" -m /lib/modules "$version"
@@ -105,7 +123,7 @@ base_firmware() {
     {
         find "$dir/root/usr/lib/modules/$version/kernel" -name '*.ko.zst' -print0 |
             xargs -0 -n 50 zstd -q -dc | tr '\0' '\n' | LC_ALL=C grep -a '^firmware=' | cut -d= -f2-
-        awk '$1 == "firmware" { print $2 }' "$os/modules"
+        listed firmware "$os/modules"
     } | LC_ALL=C sort -u >"$dir/firmware.txt"
     while IFS= read -r name; do
         # some drivers name a pattern, and some files have spaces in their names

@@ -8,7 +8,7 @@
 initrd_build() {
     local base=$1 out=$2 work=$2.work tree=$1/root
     rm -rf "$work"
-    mkdir -p "$work"/{usr/bin,usr/sbin,usr/lib/x86_64-linux-gnu,usr/lib64,etc,dev,proc,sys,run,tmp,var,sysroot,root}
+    mkdir -p "$work"/{usr/bin,usr/sbin,"usr/lib/$triplet",usr/lib64,etc,dev,proc,sys,run,tmp,var,sysroot,root}
     ln -s usr/bin "$work/bin"
     ln -s usr/sbin "$work/sbin"
     ln -s usr/lib "$work/lib"
@@ -37,21 +37,47 @@ initrd_agent() {
 }
 
 initrd_files() {
-    local tree=$1 work=$2 name library
+    local tree=$1 work=$2 name libraries
     local -a programs=()
     while read -r name; do
         copy_with_links "$tree" "$work" "$name"
         ! head -c 4 "$tree$name" | grep -q ELF || programs+=("$name")
-    done < <(grep '^/' "$os/initrd-files")
-    while read -r library; do
-        copy_with_links "$tree" "$work" "$library"
-    done < <(chroot "$tree" /usr/bin/ldd "${programs[@]}" | grep -o '/[^ ]*\.so[^ ]*' |
-        sed -e 's,^/lib,/usr/lib,' -e 's,:$,,' | sort -u)
+    done < <(sed -n "s,TRIPLET,$triplet,; /^\//p" "$os/initrd-files")
+    libraries=$(initrd_libraries "$tree" "${programs[@]}")
+    while read -r name; do
+        copy_with_links "$tree" "$work" "$name"
+    done <<<"$libraries"
     copy_with_links "$tree" "$work" /usr/lib/os-release
     ln -s ../usr/lib/os-release "$work/etc/os-release"
     ln -s os-release "$work/etc/initrd-release"
     mkdir -p "$work/usr/lib/modprobe.d"
     cp "$tree"/usr/lib/modprobe.d/*.conf "$work/usr/lib/modprobe.d/"
+}
+
+# initrd_libraries TREE PROGRAM...: what these are linked with, and what that is linked with. Read and not asked of the
+# loader, which runs on its own architecture only.
+initrd_libraries() {
+    local tree=$1 file name folder
+    local -A seen=()
+    shift
+    local -a queue=("$@")
+    while [ ${#queue[@]} -gt 0 ]; do
+        file=${queue[0]} queue=("${queue[@]:1}")
+        while read -r name; do
+            # the loader is named by its path
+            for folder in '' "/usr/lib/$triplet/" "/usr/lib/$triplet/systemd/" "/usr/lib/$triplet/cryptsetup/"; do
+                [ ! -e "$tree$folder$name" ] || break
+            done
+            [ -e "$tree$folder$name" ] || die "the base tree has no library $name, which $file is linked with"
+            [ -z "${seen[$name]:-}" ] || continue
+            seen[$name]=1
+            name=$folder$name
+            case $name in /lib*) name=/usr$name ;; esac
+            echo "$name"
+            queue+=("$name")
+        done < <(readelf --wide --dynamic --program-headers "$tree$file" 2>/dev/null |
+            sed -n -e 's/.*(NEEDED).*\[\(.*\)\]$/\1/p' -e 's/.*program interpreter: \(.*\)\]$/\1/p')
+    done
 }
 
 # copy_with_links TREE WORK PATH: PATH and, where it is a link, all that it leads to.
@@ -92,7 +118,7 @@ initrd_modules() {
 # The modules that os/modules names, with all that they depend on, as paths.
 initrd_module_list() {
     local from=$1
-    awk '$1 == "initrd" { print $2 }' "$os/modules" | awk '
+    listed initrd "$os/modules" | awk '
         # modules.dep: "path: path path"; a module is also found by its name, with - and _ alike.
         # modules.builtin: "path", nothing to copy
         FILENAME ~ /builtin$/ {

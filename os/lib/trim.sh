@@ -13,7 +13,7 @@ base_trim() {
     rm -rf "$tree"/usr/share/{doc,man,locale,info,lintian,bash-completion,zsh,bug,perl5,perl,debconf,pixmaps,menu} \
         "$tree"/usr/share/{applications,initramfs-tools,polkit-1,dbus-1,common-licenses,doc-base,base-files} \
         "$tree"/usr/lib/{valgrind,sysusers.d,kernel,dracut,apt,dpkg} \
-        "$tree"/usr/lib/x86_64-linux-gnu/{perl-base,gconv,engines-3} \
+        "$tree"/usr/lib/"$triplet"/{perl-base,gconv,engines-3} \
         "$tree"/usr/lib/udev/hwdb.d "$tree"/usr/lib/udev/hwdb.bin \
         "$tree"/usr/lib/systemd/{user,user-preset,user-generators,catalog,system-preset} \
         "$tree"/etc/{apt,dpkg,cron.d,cron.daily,init.d,rc?.d,logrotate.d,skel,update-motd.d,kernel,ca-certificates} \

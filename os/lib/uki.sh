@@ -5,10 +5,12 @@
 # uki_build BASE INITRD AGENT_CPIO ROOT_HASH OUT
 uki_build() {
     local base=$1 initrd=$2 agent=$3 hash=$4 out=$5
-    ukify build --stub="$base/boot/linuxx64.efi.stub" --linux="$base/boot/vmlinuz" \
-        --microcode="$base/boot/microcode.cpio" --initrd="$initrd" --initrd="$agent" \
+    local -a microcode=()
+    [ ! -f "$base/boot/microcode.cpio" ] || microcode=(--microcode="$base/boot/microcode.cpio")
+    ukify build --efi-arch="$efi" --stub="$base/boot/linux$efi.efi.stub" --linux="$base/boot/vmlinuz" \
+        "${microcode[@]}" --initrd="$initrd" --initrd="$agent" \
         --uname="$(cat "$base/boot/kernel-version")" --os-release="@$base/root/usr/lib/os-release" \
-        --cmdline="$(cat "$os/cmdline") roothash=$hash" --output="$out" >"$out.log" 2>&1 ||
+        --cmdline="$(listed cmdline "$os/cmdline" | paste -sd" ") roothash=$hash" --output="$out" >"$out.log" 2>&1 ||
         die "ukify failed: $(cat "$out.log")"
     rm -f "$out.log"
 }
@@ -16,8 +18,10 @@ uki_build() {
 # manifest VERSION ROOT_HASH DIR: what the manager serves and installs, with sizes and checksums.
 manifest() {
     local version=$1 hash=$2 dir=$3 file comma=
-    printf '{"version": "%s", "arch": "x86-64", "root_hash": "%s", "files": {' "$version" "$hash"
-    for file in cairn.efi root.erofs root.verity systemd-bootx64.efi undionly.kpxe; do
+    printf '{"version": "%s", "arch": "%s", "root_hash": "%s", "files": {' "$version" "$arch" "$hash"
+    for file in "$dir"/*.{efi,kpxe} "$dir"/root.{erofs,verity}; do
+        [ -f "$file" ] || continue
+        file=${file##*/}
         printf '%s\n  "%s": {"size": %s, "sha256": "%s"}' "$comma" "$file" \
             "$(stat -c %s "$dir/$file")" "$(sha256sum <"$dir/$file" | cut -d' ' -f1)"
         comma=,
