@@ -110,6 +110,16 @@ impl Arch {
     }
 }
 
+impl std::fmt::Display for Arch {
+    /// As the image's manifest has it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::X86_64 => "x86-64",
+            Self::Arm64 => "arm64",
+        })
+    }
+}
+
 impl FromStr for Arch {
     type Err = LayoutError;
     fn from_str(s: &str) -> Result<Self, LayoutError> {

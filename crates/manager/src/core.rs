@@ -15,6 +15,7 @@ use crate::session::Sessions;
 use crate::token::Token;
 use crate::{api, dial, status};
 use cairn_host::serial::Consoles;
+use cairn_layout::Arch;
 use cairn_model::cluster::{FIRST_EPOCH, Fingerprint, SecretClass};
 use cairn_model::phase::Phase;
 use cairn_netboot::Story;
@@ -101,14 +102,14 @@ impl Core {
         Arc::new(core)
     }
 
-    /// The node image as this cluster's machines get it.
+    /// The node image as this cluster's machines of that architecture get it.
     ///
     /// # Errors
     /// When there is none.
-    pub async fn image(&self) -> Result<Image, ImageError> {
+    pub async fn image(&self, arch: Arch) -> Result<Image, ImageError> {
         let (signed, folder, owner) = (Arc::clone(&self.signed), self.image_dir.clone(), self.signer());
-        let image = tokio::task::spawn_blocking(move || signed.image(&folder, owner)).await;
-        image.unwrap_or_else(|_| Image::load(&self.image_dir))
+        let image = tokio::task::spawn_blocking(move || signed.image(&folder, arch, owner)).await;
+        image.unwrap_or_else(|_| Image::load(&self.image_dir, arch))
     }
 
     /// Whose signature machines with Secure Boot are to trust.

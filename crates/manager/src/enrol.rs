@@ -32,6 +32,8 @@ pub enum ActError {
     Order(#[from] OrderError),
     #[error(transparent)]
     Image(#[from] ImageError),
+    #[error(transparent)]
+    Architecture(#[from] cairn_layout::LayoutError),
     #[error("the operating system gave no random numbers")]
     Random(#[source] getrandom::Error),
     #[error(
@@ -125,7 +127,7 @@ pub async fn enrol(
     let requests = description.requests.as_ref().ok_or(ActError::NoRequests)?;
     let requests = Requests::check(requests, key)?;
     let luks = description.encryption.luks_uuid.ok_or(ActError::NoRequests)?;
-    let target = target(core, way).await?;
+    let target = target(core, way, &description.inventory.architecture).await?;
     core.jobs.plan(jobs::install_plan(name, &target));
     core.jobs.done(name, APPROVE);
     core.jobs.started(name, CERTIFICATES);
@@ -160,14 +162,14 @@ pub async fn enrol(
     }
 }
 
-async fn target(core: &Core, way: &Way) -> Result<Target, ActError> {
+async fn target(core: &Core, way: &Way, architecture: &str) -> Result<Target, ActError> {
     let (id, wipe) = match way {
         Way::Medium => return Ok(Target::Medium),
         Way::InnerDisk { id, wipe } => return Ok(Target::InnerDisk { id: id.clone(), wipe: *wipe }),
         Way::Disk { id, wipe } => (id, wipe),
     };
     let base = core.network().image_base().ok_or(ActError::NoImageServer)?;
-    let source = Box::new(core.image().await?.manifest.source(&base)?);
+    let source = Box::new(core.image(architecture.parse()?).await?.source(&base)?);
     Ok(Target::Disk { id: id.clone(), wipe: *wipe, source })
 }
 

@@ -16,7 +16,7 @@ pub mod write;
 use crate::api::{DiskStatus, MediumKind};
 use crate::book::BookError;
 use crate::core::{Core, unix_now};
-use crate::image::{BOOT_LOADER, Image, ImageError, ROOT, UKI, VERITY};
+use crate::image::{self, Image, ImageError, ROOT, UKI, VERITY};
 use crate::journal::{JournalError, Medium};
 use axum::http::StatusCode;
 use cairn_layout::install::{Root, Source, medium_bytes};
@@ -145,7 +145,7 @@ pub async fn prepare(core: &Core, wish: Wish) -> Result<Prepared, MediaError> {
         wifi: wifi.as_ref().map(serde_json::to_vec).transpose()?.map(Zeroizing::new),
         onto: onto(kind),
     };
-    let (node_image, work) = (core.image().await?, core.book.work().path().to_owned());
+    let (node_image, work) = (core.image(Arch::X86_64).await?, core.book.work().path().to_owned());
     let (file, length, sha256) = tokio::task::spawn_blocking(move || {
         let (file, length) = write(&node_image, &work, &own)?;
         let sha256 = sparse::sha256(&file, length).map_err(|error| MediaError::Temporary(work, error))?;
@@ -183,20 +183,20 @@ fn write(node_image: &Image, work: &Path, own: &Own) -> Result<(File, u64), Medi
         let file = File::open(&path).map_err(|error| MediaError::File(path, error))?;
         Ok((file, manifest.file(name)?.size))
     };
-    let loader = node_image.path(BOOT_LOADER);
+    let loader = node_image.path(image::boot_loader(node_image.arch));
     let boot_loader = std::fs::read(&loader).map_err(|error| MediaError::File(loader, error))?;
     let ((mut uki, uki_len), (mut root, root_len), (mut verity, verity_len)) =
         (open(UKI)?, open(ROOT)?, open(VERITY)?);
     let room = |error| MediaError::Temporary(work.to_owned(), error);
     let image = tempfile::tempfile_in(work).map_err(room)?;
     // SD cards and USB sticks have sectors of 512 bytes
-    let (sector, arch) = (SectorSize::B512, Arch::X86_64);
+    let (sector, arch) = (SectorSize::B512, node_image.arch);
     let length = medium_bytes(sector, arch);
     image.set_len(length).map_err(room)?;
     let mut seed = [0; 16];
     getrandom::fill(&mut seed).map_err(MediaError::Random)?;
     // an installer stick says what is on it, so that its machine can check what it copies
-    let source = serde_json::to_vec(&manifest.source("installer stick:")?)?;
+    let source = serde_json::to_vec(&node_image.source("installer stick:")?)?;
     let mut files = vec![("cairn/join.json", join.as_slice())];
     if let Some(wifi) = wifi {
         files.push((WIFI_FILE, wifi));

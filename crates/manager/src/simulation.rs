@@ -37,7 +37,10 @@ pub fn new_file(folder: &Path) -> ClusterFile {
     let image = folder.join("image");
     std::fs::create_dir(&image).unwrap();
     let entry = r#"{"size":1,"sha256":"00"}"#;
-    let files: Vec<String> = crate::image::FILES.iter().map(|name| format!("\"{name}\":{entry}")).collect();
+    let files: Vec<String> = crate::image::files(cairn_layout::Arch::X86_64)
+        .iter()
+        .map(|name| format!("\"{name}\":{entry}"))
+        .collect();
     let hash = "ab".repeat(32);
     let files = files.join(",");
     let manifest =

@@ -3,7 +3,8 @@
 //! Signed copies lie in the working directory, made anew when the image or the key is another. What can't be signed
 //! is served as it is: machines with Secure Boot off start it all the same, and the log says why.
 
-use super::{BOOT_LOADER, Entry, Image, ImageError, Programs, UKI};
+use super::{Entry, Image, ImageError, Programs, UKI, boot_loader, served};
+use cairn_layout::Arch;
 use cairn_secureboot::{KeyError, SignError, SigningKey, sign};
 use cairn_workflow::log::chain;
 use serde::{Deserialize, Serialize};
@@ -13,8 +14,6 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use zeroize::Zeroizing;
-
-const PROGRAMS: [&str; 2] = [UKI, BOOT_LOADER];
 
 #[derive(Debug, thiserror::Error)]
 pub enum SigningError {
@@ -52,8 +51,8 @@ impl Signed {
     ///
     /// # Errors
     /// When there is no image.
-    pub fn image(&self, folder: &Path, owner: Owner) -> Result<Image, ImageError> {
-        let mut image = Image::load(folder)?;
+    pub fn image(&self, folder: &Path, arch: Arch, owner: Owner) -> Result<Image, ImageError> {
+        let mut image = Image::load(folder, arch)?;
         if let Err(error) = self.sign_all(&mut image, owner) {
             let because = chain(&error);
             tracing::warn!(
@@ -76,14 +75,16 @@ impl Signed {
     fn sign_all(&self, image: &mut Image, owner: Owner) -> Result<(), SigningError> {
         let mut held = self.key.lock().unwrap_or_else(PoisonError::into_inner);
         let key = derived(&mut held, owner)?;
-        let write = |error| SigningError::Write(self.folder.clone(), error);
-        std::fs::create_dir_all(&self.folder).map_err(write)?;
         let (mut signed, mut paths) = (Vec::new(), BTreeMap::new());
-        for name in PROGRAMS {
+        for name in [UKI, boot_loader(image.arch)] {
             // an image that lacks one is refused where it is used
             let Some(plain) = image.manifest.files.get(name) else { continue };
             let of = hex::encode(Sha256::digest([key.certificate(), plain.sha256.as_bytes()].concat()));
-            let path = self.folder.join(name);
+            let path = self.folder.join(served(image.arch, name));
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)
+                    .map_err(|error| SigningError::Write(folder.to_owned(), error))?;
+            }
             let entry = match Note::of(&path).filter(|note| note.of == of) {
                 Some(note) => note.entry,
                 None => make(&image.folder.join(name), &path, &key, of)?,
@@ -169,7 +170,7 @@ mod tests {
         fake(folder.path());
         let signed = Signed::new(folder.path().join("signed"));
         let owner = Owner { secret: Zeroizing::new([7; 32]), name: "Cairn home".to_owned() };
-        let image = signed.image(folder.path(), owner).unwrap();
+        let image = signed.image(folder.path(), Arch::X86_64, owner).unwrap();
         assert_eq!(image.certificate(), None);
         assert_eq!(image.path(UKI), folder.path().join(UKI));
         assert_eq!(image.manifest.files[UKI].size, 8192);

@@ -3,11 +3,12 @@
 use super::way::{self, Way};
 use super::{BootView, scan};
 use crate::core::{Core, unix_now};
-use crate::image::{FILES, PXE_LOADER, UKI};
+use crate::image::{self, ARCHITECTURES, PXE_LOADER, UKI};
 use crate::journal::Journal;
 use crate::options::{Netboot, Wish};
 use cairn_host::interface::{self, Interface};
 use cairn_host::port::{self, Holder, Protocol};
+use cairn_layout::Arch;
 use cairn_netboot::{
     Because, Bios, BootAnswer, Config, Files, HTTP_PORT, Images, MachineRequest, OwnCable, Port, Server,
     StartError, State, Trouble,
@@ -30,26 +31,32 @@ const AGAIN: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(2);
 
 /// The node image for every kind of machine that can start it. A BIOS gets it too, though it can't become a node: the
-/// machine is seen then, and told what to do. There are no files for a Raspberry Pi's own boot loader, nor for arm64.
-fn images() -> Images {
+/// machine is seen then, and told what to do. There are no files for a Raspberry Pi's own boot loader.
+fn images(arm64: bool) -> Images {
     let script = format!("{UKI}/boot.ipxe");
-    Images { bios: Some(Bios { loader: PXE_LOADER.to_owned(), script }), ..Images::x64(UKI) }
+    Images {
+        bios: Some(Bios { loader: PXE_LOADER.to_owned(), script }),
+        arm64: arm64.then(|| image::served(Arch::Arm64, UKI)),
+        ..Images::x64(UKI)
+    }
 }
 
-/// What is served of the image, beside `others`.
-fn shelf(others: Files, path: impl Fn(&str) -> PathBuf) -> Files {
-    let all = FILES.iter().chain([&PXE_LOADER]);
-    let files = all.fold(others, |files, name| files.with(*name, path(name)));
-    files.with_uki(UKI, path(UKI))
+/// What is served of the images, beside `others`.
+fn shelf(others: Files, path: impl Fn(Arch, &str) -> PathBuf) -> Files {
+    let of = |arch| image::files(arch).map(|name| (arch, name));
+    let all = ARCHITECTURES.into_iter().flat_map(of).chain([(Arch::X86_64, PXE_LOADER)]);
+    let files =
+        all.fold(others, |files, (arch, name)| files.with(image::served(arch, name), path(arch, name)));
+    files.with_uki(UKI, path(Arch::X86_64, UKI))
 }
 
 /// A machine whose disk holds a node starts from it; everyone else gets the node image.
-fn answer(journal: &Journal, mac: &str) -> BootAnswer {
+fn answer(journal: &Journal, mac: &str, arm64: bool) -> BootAnswer {
     let installed = journal.macs.get(mac).is_some_and(|node| {
         // an installation that was cut off begins again from the network
         journal.approval_of(node).is_none_or(|(_, approval)| approval.installed)
     });
-    if installed { BootAnswer::LocalDisk } else { BootAnswer::Discover(images()) }
+    if installed { BootAnswer::LocalDisk } else { BootAnswer::Discover(images(arm64)) }
 }
 
 pub async fn keep(core: Arc<Core>, wanted: Netboot) {
@@ -106,9 +113,10 @@ async fn config(
     here: Option<&Interface>,
     ours: &[Ipv4Addr],
 ) -> Option<(Config, Ipv4Addr)> {
-    let image = core.image().await.ok();
-    let files = shelf(core.artifacts.files(), |name| {
-        image.as_ref().map_or_else(|| core.image_dir.join(name), |image| image.path(name))
+    let images = [core.image(Arch::X86_64).await.ok(), core.image(Arch::Arm64).await.ok()];
+    let files = shelf(core.artifacts.files(), |arch, name| {
+        let image = images.iter().flatten().find(|image| image.arch == arch);
+        image.map_or_else(|| core.image_dir.join(image::served(arch, name)), |image| image.path(name))
     });
     match way {
         Way::OwnCable => {
@@ -134,7 +142,10 @@ async fn serve(
     let interface = &wanted.interface;
     let weak: Weak<Core> = Arc::downgrade(core);
     let policy = move |machine: &MachineRequest| match weak.upgrade() {
-        Some(core) => core.book.journal(|journal| answer(journal, &machine.mac.to_string())),
+        Some(core) => {
+            let arm64 = image::is_there(&core.image_dir, Arch::Arm64);
+            core.book.journal(|journal| answer(journal, &machine.mac.to_string(), arm64))
+        }
         None => BootAnswer::Nothing,
     };
     // Where the owner left it to us, another DHCP server is no reason to wait: it only shows the other way.
@@ -181,7 +192,9 @@ async fn sign_again(core: &Core) -> Infallible {
     loop {
         sleep(SIGN_AGAIN).await;
         // what is wrong with it is said where it is used
-        let _ = core.image().await;
+        for arch in ARCHITECTURES {
+            let _ = core.image(arch).await;
+        }
     }
 }
 
@@ -247,11 +260,17 @@ mod tests {
 
     #[test]
     fn the_image_and_what_leads_to_it_are_served_under_the_names_that_are_handed_out() {
-        let (images, shelf) = (images(), shelf(Files::new(), |name| PathBuf::from("/srv/image").join(name)));
+        let path = |arch, name: &str| PathBuf::from("/srv/image").join(image::served(arch, name));
+        let (images, shelf) = (images(true), shelf(Files::new(), path));
         let bios = images.bios.unwrap();
-        for name in
-            [images.x64.unwrap(), bios.loader, bios.script, format!("{UKI}/linux"), format!("{UKI}/initrd")]
-        {
+        for name in [
+            images.x64.unwrap(),
+            images.arm64.unwrap(),
+            bios.loader,
+            bios.script,
+            format!("{UKI}/linux"),
+            format!("{UKI}/initrd"),
+        ] {
             assert!(shelf.serves(&name), "{name}");
         }
     }
@@ -260,14 +279,14 @@ mod tests {
     fn only_an_installed_machine_is_sent_to_its_disk() {
         let node: Name = "compute-1".parse().unwrap();
         let mut journal = Journal::default();
-        let discover = BootAnswer::Discover(images());
-        assert_eq!(answer(&journal, "52:54:00:00:00:01"), discover);
+        let discover = BootAnswer::Discover(images(false));
+        assert_eq!(answer(&journal, "52:54:00:00:00:01", false), discover);
         journal.macs.insert("52:54:00:00:00:01".into(), node.clone());
-        assert_eq!(answer(&journal, "52:54:00:00:00:01"), BootAnswer::LocalDisk);
+        assert_eq!(answer(&journal, "52:54:00:00:00:01", false), BootAnswer::LocalDisk);
         let way = Way::Disk { id: "a".into(), wipe: false };
         journal.approve(key(1), Approval::new(node, way, None));
-        assert_eq!(answer(&journal, "52:54:00:00:00:01"), discover);
+        assert_eq!(answer(&journal, "52:54:00:00:00:01", false), discover);
         journal.approvals.get_mut(&key(1)).unwrap().installed = true;
-        assert_eq!(answer(&journal, "52:54:00:00:00:01"), BootAnswer::LocalDisk);
+        assert_eq!(answer(&journal, "52:54:00:00:00:01", false), BootAnswer::LocalDisk);
     }
 }
