@@ -14,6 +14,7 @@
 
 pub mod blink;
 pub mod boot;
+pub mod clock;
 pub mod command;
 pub mod console;
 pub mod files;

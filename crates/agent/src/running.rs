@@ -7,7 +7,7 @@ pub mod shelf;
 
 use crate::console::say;
 use crate::state::NodeState;
-use crate::{boot::BootDisk, network, wifi};
+use crate::{boot::BootDisk, clock, network, wifi};
 use anyhow::{Context, Result};
 use cairn_vault::PrivateKey;
 use cairn_wire::announce::{Announcement, Announcer};
@@ -20,7 +20,7 @@ use shelf::Shelf;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
 /// The node's own look at itself.
@@ -35,6 +35,9 @@ pub fn run() -> Result<()> {
 async fn live() -> Result<()> {
     let state = NodeState::on_volume(Path::new("/var"));
     let config = state.config().context("this node does not know what it is; reinstall it")?;
+    if let Err(error) = clock::catch_up() {
+        say(&format!("the clock stays as it is: {}", chain(&error)));
+    }
     network::add_cluster_address(config.address, config.prefix_length)?;
     wifi::go_on((config.address, config.prefix_length));
 
@@ -67,7 +70,14 @@ async fn live() -> Result<()> {
 /// Starts what is missing and looks at what runs, for ever.
 async fn look_after(node: &Arc<Node>) {
     let mut blessed = false;
+    let mut remember_at = Instant::now();
     loop {
+        if Instant::now() >= remember_at {
+            remember_at += clock::REMEMBER_EVERY;
+            if let Err(error) = clock::remember() {
+                tracing::warn!(because = chain(&error), "the time can't be remembered");
+            }
+        }
         let worker = Arc::clone(node);
         if tokio::task::spawn_blocking(move || worker.look_after()).await.is_err() {
             tracing::error!("looking after this node failed");

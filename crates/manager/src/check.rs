@@ -50,7 +50,7 @@ pub fn checks(status: &Status) -> Vec<CheckStatus> {
                 "clock",
                 result,
                 format!("{off} s off the manager's"),
-                "look at the manager's clock first; nodes take the time from the network",
+                "nodes take the time from the manager: look at its clock first, then at the node's log",
             ));
             let failed = vitals.told.services.iter().filter(|service| service.state == ServiceState::Failed);
             let failed: Vec<&str> = failed.map(|service| service.unit.as_str()).collect();

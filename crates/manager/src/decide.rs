@@ -53,6 +53,8 @@ pub struct Facts<'a> {
     pub runs_elsewhere: bool,
     /// What it keeps of the cluster file, beside ours.
     pub standing: Standing,
+    /// Its clock is not ours, and it was not told so a moment ago.
+    pub clock_off: bool,
     /// False while a refusal or failure is too recent to try again.
     pub may_try: bool,
 }
@@ -73,6 +75,8 @@ pub enum Action {
     Follow {
         node: Name,
     },
+    /// Before it gets anything that is judged by date.
+    SetClock,
     Unlock {
         node: Name,
         luks: Uuid,
@@ -111,7 +115,7 @@ pub fn decide(facts: &Facts<'_>) -> Action {
             format!("it speaks version {protocol} of Cairn's protocol and this manager version {PROTOCOL}");
         return refuse(format!("{versions}; use an image and a manager of the same release"));
     }
-    match &facts.description.state {
+    let action = match &facts.description.state {
         AgentState::Fresh => fresh(facts),
         AgentState::Joining { node } => joining(facts, node),
         AgentState::Installing { node } => match known(facts, node) {
@@ -126,7 +130,23 @@ pub fn decide(facts: &Facts<'_>) -> Action {
         AgentState::Starting { .. } => Action::Nothing,
         AgentState::Locked { node } => locked(facts, node),
         AgentState::Running { node } => running(facts, node),
+    };
+    match action {
+        Action::Enrol { .. }
+        | Action::ProveJoin { .. }
+        | Action::Unlock { .. }
+        | Action::Configure { .. }
+            if facts.clock_off =>
+        {
+            Action::SetClock
+        }
+        Action::Nothing if facts.clock_off && facts.may_try && is_running(facts) => Action::SetClock,
+        action => action,
     }
+}
+
+fn is_running(facts: &Facts<'_>) -> bool {
+    matches!(facts.description.state, AgentState::Running { .. })
 }
 
 fn fresh(facts: &Facts<'_>) -> Action {

@@ -88,6 +88,7 @@ struct Case {
     told: Option<u64>,
     runs_elsewhere: bool,
     standing: Standing,
+    clock_off: bool,
     may_try: bool,
 }
 
@@ -99,6 +100,7 @@ fn with(cluster: Cluster) -> Case {
         told: None,
         runs_elsewhere: false,
         standing: Standing::Known,
+        clock_off: false,
         may_try: true,
     }
 }
@@ -115,6 +117,7 @@ impl Case {
             told: self.told,
             runs_elsewhere: self.runs_elsewhere,
             standing: self.standing,
+            clock_off: self.clock_off,
             may_try: self.may_try,
         })
     }
@@ -134,6 +137,23 @@ fn ready() -> Description {
 
 fn disk_way() -> Way {
     Way::Disk { id: "virtio-a".into(), wipe: false }
+}
+
+#[test]
+fn a_machine_that_is_off_the_time_is_told_it_before_anything_that_is_judged_by_date() {
+    let off = |cluster| Case { clock_off: true, ..with(cluster) };
+    let locked = description(AgentState::Locked { node: "etcd-1".into() });
+    assert_eq!(off(enrolled("etcd-1", 1)).after(&boot("etcd-1", 1), &locked), Action::SetClock);
+    let joining = description(AgentState::Joining { node: "etcd-1".into() });
+    assert_eq!(off(cluster()).after(&Proven::Key(key(1)), &joining), Action::SetClock);
+    let runs = enrolled("etcd-1", 1).with_node_key(&name("etcd-1"), key(2)).unwrap();
+    let running = description(AgentState::Running { node: "etcd-1".into() });
+    let settled = Case { told: Some(runs.generation), ..off(runs) };
+    assert_eq!(settled.after(&node("etcd-1", 2), &running), Action::SetClock);
+    // nobody whom this cluster does not know, and nobody who failed a moment ago
+    assert_eq!(off(cluster()).after(&Proven::Key(key(1)), &ready()), Action::ExchangeCode);
+    let tired = Case { may_try: false, ..settled };
+    assert_eq!(tired.after(&node("etcd-1", 2), &running), Action::Nothing);
 }
 
 #[test]
@@ -300,6 +320,7 @@ fn a_running_node_that_the_file_does_not_know_is_adopted_only_with_its_boot_cert
             told: None,
             runs_elsewhere: false,
             standing: Standing::Known,
+            clock_off: false,
             may_try: true,
         })
     };

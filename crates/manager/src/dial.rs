@@ -1,9 +1,9 @@
 //! One task per machine: finds it, asks what it is, and does what [`decide`] says.
 
-use crate::core::Core;
+use crate::core::{Core, unix_now};
 use crate::decide::{self, Action, Facts, Proven};
 use crate::follow::Follower;
-use crate::{artifacts, copies, enrol, network, unlock};
+use crate::{artifacts, clock, copies, enrol, network, unlock};
 use cairn_model::cluster::{Cluster, Fingerprint, Name};
 use cairn_model::phase::Phase;
 use cairn_vault::Leaf;
@@ -168,11 +168,12 @@ async fn converse(
 fn next(core: &Core, proven: &Proven, description: &Description) -> Action {
     let file = core.book.file();
     let now = Instant::now();
-    let (exchanged, told, may_try) = core
+    let (exchanged, told, clock_set, may_try) = core
         .machine(proven.key(), |machine| {
-            (machine.code.is_some(), machine.told, machine.not_before.is_none_or(|moment| now >= moment))
+            let may_try = machine.not_before.is_none_or(|moment| now >= moment);
+            (machine.code.is_some(), machine.told, machine.clock_set, may_try)
         })
-        .unwrap_or((false, None, false));
+        .unwrap_or((false, None, None, false));
     let runs_elsewhere = description
         .state
         .node()
@@ -194,6 +195,7 @@ fn next(core: &Core, proven: &Proven, description: &Description) -> Action {
                 &journal.lineage,
                 &journal.left,
             ),
+            clock_off: clock::is_off(description, unix_now(), clock_set, now),
             may_try,
         })
     });
@@ -227,6 +229,7 @@ async fn act(
         Action::ExchangeCode => enrol::exchange(core, client, &key).await,
         Action::ProveJoin { node } => enrol::join(core, client, description, &key, &node).await,
         Action::Enrol { node, way } => enrol::enrol(core, client, description, &key, &node, &way).await,
+        Action::SetClock => clock::set(core, client, &key).await,
         Action::Unlock { node, luks } => unlock::unlock(core, client, &key, &node, luks).await,
         Action::Configure { node } => {
             unlock::configure(core, client, &key, &node, description.keeps.as_ref()).await

@@ -19,6 +19,7 @@ pub mod approve;
 mod artifacts;
 mod book;
 mod check;
+mod clock;
 pub mod copies;
 mod core;
 pub mod decide;

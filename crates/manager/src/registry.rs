@@ -60,6 +60,8 @@ pub struct Machine {
     pub orders: u32,
     /// Events of the newest order up to this number are in the node's job.
     pub followed: u64,
+    /// When it was last told what time it is.
+    pub clock_set: Option<Instant>,
     /// Wakes the task that speaks to it.
     pub wake: Arc<Notify>,
 }
@@ -185,6 +187,7 @@ impl Machine {
             chooses: None,
             refused: None,
             not_before: None,
+            clock_set: None,
             failures: 0,
             lacking: Vec::new(),
             busy: false,

@@ -38,6 +38,11 @@ pub enum Request {
     },
     /// Install, and be this node. Answered at once; follow the events.
     Enrol(Box<EnrolOrder>),
+    /// What time it is. A machine without a clock of its own has no other source.
+    SetClock {
+        /// Milliseconds since 1970.
+        unix_ms: u64,
+    },
     /// The key of the data partition.
     Unlock {
         luks_uuid: Uuid,

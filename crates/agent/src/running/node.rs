@@ -9,7 +9,7 @@ use crate::journal::Journal;
 use crate::running::shelf::Shelf;
 use crate::running::{etcd, k3s};
 use crate::state::NodeState;
-use crate::{files, inventory, memory, version, vitals, volume};
+use crate::{clock, files, inventory, memory, version, vitals, volume};
 use cairn_model::cluster::Role;
 use cairn_model::inventory::Inventory;
 use cairn_model::log::LogQuery;
@@ -256,6 +256,18 @@ impl Node {
         Response::Done
     }
 
+    fn set_clock(&self, since_1970: Duration) -> Response {
+        if let Err(error) = clock::set(since_1970) {
+            return refused(chain(&error));
+        }
+        // was taken with the old one
+        self.now().vitals = None;
+        if let Err(error) = clock::remember() {
+            tracing::warn!(because = chain(&error), "the time can't be remembered");
+        }
+        Response::Done
+    }
+
     fn provide(&self, artifacts: Vec<Artifact>) -> Response {
         let k3s = self.now().config.k3s.clone();
         if let Some(k3s) = k3s {
@@ -344,6 +356,7 @@ impl Handler for Node {
             Request::Restart => node.go_down("reboot"),
             Request::PowerOff => node.go_down("poweroff"),
             Request::Units => node.journal.answer_units(),
+            Request::SetClock { unix_ms } => node.set_clock(Duration::from_millis(unix_ms)),
             Request::Blink { seconds } => node.blink.answer(seconds),
             Request::Kubeconfig => node.kubeconfig(),
             Request::Commit { .. }

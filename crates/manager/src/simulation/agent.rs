@@ -355,7 +355,8 @@ impl Handler for Agent {
                 now.fetched.extend(fetched);
                 Response::Done
             }
-            Request::PowerOff | Request::Restart => Response::Done,
+            // its clock does not keep the time
+            Request::PowerOff | Request::Restart | Request::SetClock { .. } => Response::Done,
             Request::Units => {
                 let units = self.journal.borrow().iter().map(|(unit, _)| unit.parse().unwrap()).collect();
                 Response::Units { units }

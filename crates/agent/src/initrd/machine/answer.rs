@@ -2,7 +2,7 @@
 
 use super::{End, Machine};
 use crate::initrd::start::Start;
-use crate::{memory, version, vitals};
+use crate::{clock, memory, version, vitals};
 use cairn_model::log::LogQuery;
 use cairn_model::secret::Secret;
 use cairn_vault::join;
@@ -15,12 +15,20 @@ use cairn_wire::tls;
 use cairn_workflow::EventLog;
 use cairn_workflow::log::chain;
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 const STRANGER: &str = "only the manager that this machine trusts may do that";
 
 pub(super) fn refused(reason: impl ToString) -> Response {
     Response::Refused { reason: reason.to_string() }
+}
+
+pub(crate) fn set_clock(unix_ms: u64) -> Response {
+    match clock::set(Duration::from_millis(unix_ms)) {
+        Ok(()) => Response::Done,
+        Err(error) => refused(chain(&error)),
+    }
 }
 
 impl Machine {
@@ -138,6 +146,8 @@ impl Handler for Machine {
             Request::Reveal { nonce, ca_certificate } => machine.reveal(&peer, &nonce, &ca_certificate),
             Request::ProveJoin { nonce } => machine.prove_join(&nonce),
             Request::Enrol(order) => machine.enrol(&peer, *order),
+            Request::SetClock { unix_ms } if machine.may_control(&peer) => set_clock(unix_ms),
+            Request::SetClock { .. } => refused(STRANGER),
             Request::Unlock { luks_uuid, key } => machine.unlock(luks_uuid, &key),
             Request::Restart if machine.may_control(&peer) => machine.end_with(End::Restart),
             Request::PowerOff if machine.may_control(&peer) => machine.end_with(End::PowerOff),

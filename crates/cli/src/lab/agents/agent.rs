@@ -158,8 +158,8 @@ impl Handler for Agent {
             Request::Configure { config: _, roster } => self.configure(&roster),
             Request::Keep(file) => self.keep(*file),
             Request::Kept => Response::Kept { file: self.kept().clone().map(Box::new) },
-            // it wants nothing
-            Request::Provide { .. } => Response::Done,
+            // it wants nothing, and its clock is the lab's
+            Request::Provide { .. } | Request::SetClock { .. } => Response::Done,
             Request::PowerOff => self.power_off(),
             Request::Restart => refused("it has no machine that could restart; power it off"),
             Request::Units => Response::Units { units: self.journal.borrow().units() },
