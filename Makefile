@@ -62,7 +62,8 @@ scenarios: programs
 bench: image ## Measure times, memory and sizes, and print them as docs/benchmarks.md has them
 	@$(BUILT)/cairn-scenarios bench
 
-soak: image ## Run the long campaigns
+soak: image arm64 ## Run the long campaigns
+	@$(BUILT)/cairn-scenarios arm64
 	@$(BUILT)/cairn-scenarios soak
 
 deny: ## Check licences and bans of all dependencies (needs cargo-deny; advisories need the network)

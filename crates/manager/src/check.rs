@@ -8,9 +8,13 @@ use cairn_model::vitals::ServiceState;
 /// Applications, logs and certificates of others suffer beyond this; our own don't.
 const CLOCK_OFF: u64 = 30;
 
+/// Each has an image of its own, with a version of its own.
+fn architecture(node: &NodeStatus) -> Option<&str> {
+    node.inventory.as_ref().map(|inventory| inventory.architecture.as_str())
+}
+
 /// All checks of all nodes, in the order of the file, then those of the whole cluster.
 pub fn checks(status: &Status) -> Vec<CheckStatus> {
-    let newest = status.nodes.iter().filter_map(|node| node.version.as_ref()).max();
     let mut all = Vec::new();
     for node in status.nodes.iter().filter(|node| node.enrolled) {
         let check = |what: &str, result, found: String, advice: &str| CheckStatus {
@@ -33,13 +37,14 @@ pub fn checks(status: &Status) -> Vec<CheckStatus> {
         }
         all.push(check("encrypted and unlocked", lock(node), lock_words(node), "the manager unlocks it by itself; if it does not, the reason stands at the node, and its recovery key can be typed at its console"));
         if let Some(version) = &node.version {
-            let same = newest == Some(version);
+            let alike = status.nodes.iter().filter(|other| architecture(other) == architecture(node));
+            let same = alike.filter_map(|other| other.version.as_ref()).max() == Some(version);
             let result = if same { CheckResult::Good } else { CheckResult::Attention };
             all.push(check(
                 "version",
                 result,
                 version.clone(),
-                "another node has another one; updates come later, until then install it anew",
+                "another node with such a processor has another one; updates come later, until then install it anew",
             ));
         }
         if let Some(vitals) = &node.vitals {
@@ -153,6 +158,7 @@ mod tests {
     use crate::api::{EtcdMemberStatus, EtcdStatus};
     use crate::web::sample;
     use cairn_model::cluster::Role;
+    use cairn_model::inventory::Inventory;
     use cairn_model::phase::Condition;
 
     fn node(name: &str, phase: Phase, unlocked: bool) -> NodeStatus {
@@ -195,6 +201,22 @@ mod tests {
                 ("etcd-3: encrypted and unlocked".to_owned(), CheckResult::Failed),
             ]
         );
+    }
+
+    #[test]
+    fn a_node_with_another_processor_has_a_version_of_its_own() {
+        let running = |name, version: &str, architecture: &str| {
+            let mut node = node(name, Phase::Running, true);
+            node.version = Some(version.into());
+            node.inventory = node.inventory.map(|it| Inventory { architecture: architecture.into(), ..it });
+            node
+        };
+        let found = |other: &str| {
+            let nodes = vec![running("etcd-1", "0.1.0+aa", other), running("etcd-2", "0.1.0+bb", "x86_64")];
+            bad(&Status { nodes, ..Status::default() })
+        };
+        assert_eq!(found("aarch64"), []);
+        assert_eq!(found("x86_64"), [("etcd-1: version".to_owned(), CheckResult::Attention)]);
     }
 
     #[test]
