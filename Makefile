@@ -57,6 +57,7 @@ bench: image ## Measure times, memory and sizes, and print them as docs/benchmar
 	@$(BUILT)/cairn-scenarios bench
 
 soak: image ## Run the long campaigns
+	@CAIRN_PACKETS=10000000 cargo test --release --locked -p cairn-netboot --test mutated -- --nocapture
 	@$(BUILT)/cairn-scenarios soak
 
 deny: ## Check licences and bans of all dependencies (needs cargo-deny; advisories need the network)
