@@ -11,12 +11,12 @@ AGENT  := $(STATIC)/small/cairn-agent
 BUILT  := $(TARGET)/release
 CAIRN  := $(BUILT)/cairn
 
-.PHONY: help setup programs image build lab test lint unit scenarios bench soak deny clean
+.PHONY: help setup programs image arm64 build lab test lint unit scenarios bench soak deny clean
 
 help: ## Say what the targets are
 	@echo "Cairn. On a fresh Debian 12 machine, as root:"
 	@echo
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1|/' | column -t -s '|'
 	@echo
 	@echo "Everything that is made lies in $(STATE)/, .cache/ and $(TARGET)/."
 
@@ -33,6 +33,12 @@ programs:
 
 image: setup programs ## Build the node image and the manager's container
 	@os/build --agent $(AGENT) --out $(STATE)/image
+	@os/container --cairn $(CAIRN) --image $(STATE)/image --out $(STATE)/container
+
+# After the other image, whose base tree it takes what is the same from.
+arm64: image ## Build the node image for arm64 machines as well, and the container with both
+	@scripts/cross build --profile small --locked -p cairn-agent
+	@os/build --arch arm64 --agent $(TARGET)/cross/aarch64-unknown-linux-gnu/small/cairn-agent --out $(STATE)/image/arm64
 	@os/container --cairn $(CAIRN) --image $(STATE)/image --out $(STATE)/container
 
 build: image ## Compile everything and build both images, without starting anything

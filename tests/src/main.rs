@@ -1,7 +1,7 @@
 //! The end-to-end scenarios: the lab, driven as an owner drives it, by the `cairn` program and by cutting power.
 //!
 //! `cairn-scenarios test [FILTER]` runs them one after another on one lab in `.state/scenarios`, `bench` measures,
-//! `hundred` only a manager with many nodes, `soak` repeats. It is run from the project's root, where `.state/tools`
+//! `hundred` only a manager with many nodes, `arm64` brings up a cluster with arm64 machines, `soak` repeats. It is run from the project's root, where `.state/tools`
 //! and `.state/image` are; the `cairn` program is found beside this one, or named by `CAIRN_BIN`. `--keep` takes over a
 //! healthy lab that an earlier run left and leaves its own.
 //!
@@ -9,6 +9,7 @@
 //! [`world`] is what a scenario has at hand.
 
 mod apart;
+mod arm64;
 mod bench;
 mod browser;
 mod command;
@@ -20,6 +21,7 @@ mod figures;
 mod firmware;
 mod hundred;
 mod leftovers;
+mod load;
 mod runner;
 mod scan;
 mod scenarios;
@@ -31,7 +33,7 @@ mod world;
 use anyhow::{Result, bail};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cairn-scenarios test [FILTER] [--keep] | bench | hundred [NODES] | soak [TIMES]";
+const USAGE: &str = "usage: cairn-scenarios test [FILTER] [--keep] | bench | hundred [NODES] | arm64 [SECONDS] | soak [TIMES]";
 
 fn main() -> ExitCode {
     match run() {
@@ -54,10 +56,15 @@ fn run() -> Result<ExitCode> {
         ["bench"] => bench::run(),
         ["soak"] => soak::run(20),
         ["soak", times] => soak::run(times.parse()?),
+        ["arm64"] => arm64::run(arm64::LOAD_SECONDS),
+        ["arm64", seconds] => arm64::run(seconds.parse()?),
         [hundred::COMMAND] => hundred::run(hundred::NODES),
         [hundred::COMMAND, nodes] => hundred::run(nodes.parse()?),
         // Calls itself inside the lab's network.
         [scenarios::phone::COMMAND, cairn] => scenarios::phone::run(cairn.as_ref()),
+        [load::COMMAND, folder, seconds, endpoints @ ..] => {
+            load::run(folder.as_ref(), seconds.parse()?, endpoints)
+        }
         [scan::COMMAND, address] => scan::run(address.parse()?),
         _ => bail!(USAGE),
     }

@@ -5,7 +5,7 @@
 use crate::accel::Accel;
 use crate::exec::PORT_NAME;
 use crate::inject;
-use crate::spec::{DiskBus, DiskSpec, MachineKind, MachineSpec};
+use crate::spec::{Architecture, DiskBus, DiskSpec, MachineKind, MachineSpec};
 use crate::state::MachineState;
 use crate::tools::Tools;
 
@@ -65,18 +65,26 @@ fn bare(spec: &MachineSpec, start: Start) -> Vec<String> {
 }
 
 fn processor(spec: &MachineSpec, accel: Accel) -> Vec<String> {
-    let accel = match accel {
-        Accel::Kvm => "kvm".to_owned(),
-        Accel::Tcg => format!("tcg,thread=multi,tb-size={TCG_CACHE_MIB}"),
+    let accel = match (accel, spec.architecture) {
+        (Accel::Kvm, Architecture::X86_64) => "kvm".to_owned(),
+        _ => format!("tcg,thread=multi,tb-size={TCG_CACHE_MIB}"),
     };
     let (cpus, memory) = (spec.cpus.to_string(), spec.memory_mib.to_string());
     // this firmware's part that keeps its variables runs in system management mode
-    let machine = if spec.secure_boot.is_some() { "q35,smm=on" } else { "q35" };
+    let machine = match spec.architecture {
+        Architecture::Arm64 => "virt",
+        Architecture::X86_64 if spec.secure_boot.is_some() => "q35,smm=on",
+        Architecture::X86_64 => "q35",
+    };
     strings(&["-machine", machine, "-accel", &accel, "-cpu", &spec.cpu, "-smp", &cpus, "-m", &memory])
 }
 
 fn firmware(spec: &MachineSpec, tools: &Tools) -> Vec<String> {
-    let code = if spec.secure_boot.is_some() { &tools.ovmf_code_secure_boot } else { &tools.ovmf_code };
+    let code = match spec.architecture {
+        Architecture::Arm64 => &tools.aavmf_code,
+        Architecture::X86_64 if spec.secure_boot.is_some() => &tools.ovmf_code_secure_boot,
+        Architecture::X86_64 => &tools.ovmf_code,
+    };
     let code = format!("if=pflash,unit=0,format=raw,readonly=on,file={}", comma(&code.display().to_string()));
     let variables = format!("if=pflash,unit=1,format=raw,file={FIRMWARE_VARIABLES}");
     let mut list = strings(&["-drive", &code, "-drive", &variables]);
@@ -274,6 +282,17 @@ mod tests {
                 && text.contains("readonly=on,file=/t/OVMF_CODE.secboot.fd")
         );
         assert!(text.contains("-global driver=cfi.pflash01,property=secure,value=on"), "{text}");
+    }
+
+    #[test]
+    fn an_arm64_machine_is_emulated_and_has_its_own_firmware() {
+        let spec = MachineSpec::netboot("a", 512).arm64();
+        let text = shown(&arguments(&machine(spec), &tools(), Accel::Kvm, Start::Cold));
+        assert!(
+            text.contains("-machine virt\n-accel tcg,") && text.contains("\n-cpu cortex-a53\n"),
+            "{text}"
+        );
+        assert!(text.contains("readonly=on,file=/t/AAVMF_CODE.fd"), "{text}");
     }
 
     #[test]

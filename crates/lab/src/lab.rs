@@ -108,7 +108,7 @@ impl Lab {
         let dir = self.machine_dir(&spec.name);
         fs::create_dir_all(&dir).map_err(LabError::file("make", &dir))?;
         let variables = dir.join(crate::arguments::FIRMWARE_VARIABLES);
-        let template = spec.secure_boot.as_ref().unwrap_or(&state.tools.ovmf_vars);
+        let template = spec.secure_boot.as_deref().unwrap_or(state.tools.variables(spec.architecture));
         fs::copy(template, &variables).map_err(LabError::file("write", variables))?;
         for disk in &spec.disks {
             disk::create(&state.tools, disk, &dir.join(crate::arguments::disk_file(&disk.serial)))?;

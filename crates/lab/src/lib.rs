@@ -61,7 +61,8 @@ pub use namespace::Namespace;
 pub use network::{MANAGER_INTERFACE, Subnet};
 pub use process::{Identity, ProcessSpec};
 pub use spec::{
-    CABLE, DiskBus, DiskSource, DiskSpec, InjectedUnit, LabSpec, MachineKind, MachineSpec, NetworkCard,
+    Architecture, CABLE, DiskBus, DiskSource, DiskSpec, InjectedUnit, LabSpec, MachineKind, MachineSpec,
+    NetworkCard,
 };
 pub use teardown::TeardownError;
 pub use tools::{Tools, ToolsError, preflight};

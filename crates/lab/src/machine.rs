@@ -66,8 +66,9 @@ impl<'a> Machine<'a> {
 
     pub(crate) fn start(&self, start: Start) -> Result<(), LabError> {
         let state = self.lab.state()?;
-        let arguments = arguments::arguments(&self.state()?, &state.tools, state.accel, start);
-        let program = state.tools.qemu.into_os_string();
+        let machine = self.state()?;
+        let arguments = arguments::arguments(&machine, &state.tools, state.accel, start);
+        let program = state.tools.emulator(machine.spec.architecture).as_os_str().to_owned();
         let command = std::iter::once(program).chain(arguments.into_iter().map(Into::into));
         let spec = ProcessSpec { directory: Some(self.dir()), ..ProcessSpec::new(&self.name, command) };
         for socket in [arguments::QMP_SOCKET, arguments::CONSOLE_SOCKET, arguments::EXEC_SOCKET] {

@@ -34,10 +34,20 @@ pub enum MachineKind {
     Medium,
 }
 
+/// What the machine's processor is. Both kinds of machine have UEFI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Architecture {
+    X86_64,
+    /// A Cortex-A53 unless told otherwise; emulated on an x86-64 host.
+    Arm64,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineSpec {
     pub name: String,
     pub kind: MachineKind,
+    pub architecture: Architecture,
     pub memory_mib: u32,
     /// On a host without hardware virtualisation one is best: two took a third more of the host's time to boot.
     pub cpus: u32,
@@ -66,6 +76,7 @@ impl MachineSpec {
         MachineSpec {
             name: name.to_owned(),
             kind: MachineKind::Netboot,
+            architecture: Architecture::X86_64,
             memory_mib,
             cpus: 1,
             cpu: "max".to_owned(),
@@ -90,6 +101,13 @@ impl MachineSpec {
 
     pub fn with_disk(mut self, disk: DiskSpec) -> MachineSpec {
         self.disks.push(disk);
+        self
+    }
+
+    /// Makes it an arm64 machine, whose processor is a Raspberry Pi Zero 2 W's.
+    pub fn arm64(mut self) -> MachineSpec {
+        self.architecture = Architecture::Arm64;
+        "cortex-a53".clone_into(&mut self.cpu);
         self
     }
 

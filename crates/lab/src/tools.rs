@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::command;
+use crate::spec::Architecture;
 
 /// Older ones crash a current kernel under TCG: 7.2 did in 7 runs of 8.
 const OLDEST_QEMU: u32 = 10;
@@ -30,14 +31,34 @@ pub struct Tools {
     /// With Secure Boot in it.
     pub ovmf_code_secure_boot: PathBuf,
     pub ovmf_vars: PathBuf,
+    pub qemu_arm64: PathBuf,
+    pub aavmf_code: PathBuf,
+    pub aavmf_vars: PathBuf,
 }
 
 impl Tools {
+    /// The program that plays a machine of this architecture.
+    pub fn emulator(&self, architecture: Architecture) -> &Path {
+        match architecture {
+            Architecture::X86_64 => &self.qemu,
+            Architecture::Arm64 => &self.qemu_arm64,
+        }
+    }
+
+    /// Its firmware's variables at its first power-on.
+    pub fn variables(&self, architecture: Architecture) -> &Path {
+        match architecture {
+            Architecture::X86_64 => &self.ovmf_vars,
+            Architecture::Arm64 => &self.aavmf_vars,
+        }
+    }
+
     /// Looks where `scripts/setup` puts them, in the project's `.state/tools/qemu`, then in the system.
     pub fn discover(project_root: &Path) -> Result<Tools, ToolsError> {
         let root = std::path::absolute(project_root).unwrap_or_else(|_| project_root.to_owned());
         let own = Tools::at(&root.join(".state/tools/qemu"));
         let system = |file: &str| Path::new("/usr/share/OVMF").join(file);
+        let arm64 = |file: &str| Path::new("/usr/share/AAVMF").join(file);
         let qemu = first("QEMU (qemu-system-x86_64)", own.qemu, in_path("qemu-system-x86_64"))?;
         let found = version(&qemu)?;
         if found < OLDEST_QEMU {
@@ -53,6 +74,13 @@ impl Tools {
                 vec![system("OVMF_CODE_4M.secboot.fd")],
             )?,
             ovmf_vars: first("UEFI variable store", own.ovmf_vars, vec![system("OVMF_VARS_4M.fd")])?,
+            qemu_arm64: first("QEMU (qemu-system-aarch64)", own.qemu_arm64, in_path("qemu-system-aarch64"))?,
+            aavmf_code: first(
+                "arm64 UEFI firmware",
+                own.aavmf_code,
+                vec![arm64("AAVMF_CODE.no-secboot.fd")],
+            )?,
+            aavmf_vars: first("arm64 UEFI variable store", own.aavmf_vars, vec![arm64("AAVMF_VARS.fd")])?,
         })
     }
 
@@ -63,6 +91,9 @@ impl Tools {
             ovmf_code: folder.join("OVMF_CODE.fd"),
             ovmf_code_secure_boot: folder.join("OVMF_CODE.secboot.fd"),
             ovmf_vars: folder.join("OVMF_VARS.fd"),
+            qemu_arm64: folder.join("qemu-system-aarch64"),
+            aavmf_code: folder.join("AAVMF_CODE.fd"),
+            aavmf_vars: folder.join("AAVMF_VARS.fd"),
         }
     }
 }

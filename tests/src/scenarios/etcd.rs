@@ -16,19 +16,25 @@ struct Client {
     certificate: Option<(PathBuf, PathBuf)>,
 }
 
-/// A client with the certificate of a node.
-fn client_of(world: &World, node: &str) -> Result<Client> {
-    let fetch = |file: &str| -> Result<PathBuf> {
+/// What a client has in hand, below the scratch folder: the authority of the servers, its certificate and its key.
+pub const CLIENT_FILES: [&str; 3] = ["servers-ca.crt", "client.crt", "etcd.key"];
+
+/// Fetches a node's own from it.
+pub fn client_files(world: &World, node: &str) -> Result<[PathBuf; 3]> {
+    for file in CLIENT_FILES {
         let text = world.exec(node, &["cat", &format!("/var/lib/cairn/etcd/{file}")])?;
-        let path = world.scratch.join(file);
-        std::fs::write(&path, text + "\n")?;
-        Ok(path)
-    };
-    let certificate = Some((fetch("client.crt")?, fetch("etcd.key")?));
-    Ok(Client { servers_ca: fetch("servers-ca.crt")?, certificate })
+        std::fs::write(world.scratch.join(file), text + "\n")?;
+    }
+    Ok(CLIENT_FILES.map(|file| world.scratch.join(file)))
 }
 
-fn endpoints(world: &World) -> Result<Vec<String>> {
+/// A client with the certificate of a node.
+fn client_of(world: &World, node: &str) -> Result<Client> {
+    let [servers_ca, certificate, key] = client_files(world, node)?;
+    Ok(Client { servers_ca, certificate: Some((certificate, key)) })
+}
+
+pub fn endpoints(world: &World) -> Result<Vec<String>> {
     let nodes = world.status()?.nodes;
     let members = nodes.iter().filter(|node| node.name.starts_with("etcd-"));
     Ok(members.map(|node| format!("https://{}:2379", node.address)).collect())
@@ -58,6 +64,18 @@ pub fn members(world: &World) -> Result<()> {
     let read = etcdctl(world, &client, last, &["get", "--print-value-only", "scenario"])?;
     ensure!(read.text() == "written through the first", "read through the last member: {}", read.words());
     Ok(())
+}
+
+/// The term of each member, which every election ends.
+pub fn terms(world: &World) -> Result<Vec<u64>> {
+    let client = client_of(world, "etcd-1")?;
+    let of = |endpoint: String| -> Result<u64> {
+        let answer = etcdctl(world, &client, &endpoint, &["endpoint", "status", "--write-out", "json"])?;
+        let told: serde_json::Value = serde_json::from_slice(&answer.stdout)?;
+        let term = told.pointer("/0/Status/raftTerm").and_then(serde_json::Value::as_u64);
+        term.ok_or_else(|| anyhow::anyhow!("{endpoint} tells no term: {}", answer.words()))
+    };
+    endpoints(world)?.into_iter().map(of).collect()
 }
 
 pub fn strangers(world: &World) -> Result<()> {

@@ -3,7 +3,7 @@
 mod container;
 mod crash_install;
 mod encryption;
-mod etcd;
+pub mod etcd;
 pub mod formation;
 mod join_key;
 mod moving;

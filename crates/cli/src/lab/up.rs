@@ -45,6 +45,9 @@ pub struct UpArguments {
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "bare")]
     #[arg(value_parser = clap::value_parser!(u8).range(..=MOST_SIMULATED))]
     simulated: u8,
+    /// The etcd machines are arm64 ones, started from the network
+    #[arg(long, conflicts_with = "bare")]
+    arm64_etcd: bool,
     /// Memory of an etcd machine, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 512)]
     memory_etcd: u32,
@@ -148,6 +151,10 @@ fn bring_up(arguments: &UpArguments, paths: &Paths, board: &mut Board, stop: &At
 
     for node in names(&cluster, Role::Etcd) {
         check(stop)?;
+        if arguments.arm64_etcd {
+            lab.add_machine(&arm64_etcd_machine(arguments, node.as_str()))?;
+            continue;
+        }
         let image = media::prepare(&client, paths, &node)?;
         board.say(&format!("a medium for {node}"))?;
         lab.add_machine(&etcd_machine(arguments, node.as_str(), image))?;
@@ -219,6 +226,12 @@ fn etcd_machine(arguments: &UpArguments, node: &str, image: std::path::PathBuf) 
     let mut machine = MachineSpec::medium(node, arguments.memory_etcd, medium);
     machine.cpu = "max,aes=off".to_owned();
     common(arguments, machine)
+}
+
+/// With the processor of a Raspberry Pi Zero 2 W, and UEFI.
+fn arm64_etcd_machine(arguments: &UpArguments, node: &str) -> MachineSpec {
+    let disk = DiskSpec::blank(&format!("{node}-disk"), 8 * GIB);
+    common(arguments, MachineSpec::netboot(node, arguments.memory_etcd).arm64().with_disk(disk))
 }
 
 fn compute_machine(arguments: &UpArguments, node: &str) -> MachineSpec {
