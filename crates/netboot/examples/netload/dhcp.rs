@@ -80,7 +80,9 @@ impl Client {
                 self.ask(wire, REQUEST, &more)
             }
             (ACK, true) => {
-                ensure!(answer.get(108).is_some_and(|first| *first != 0), "an answer without a boot file");
+                // dnsmasq takes the option if it is asked for, ours both.
+                let in_header = answer.get(108).is_some_and(|first| *first != 0);
+                ensure!(in_header || option(answer, 67).is_some(), "an answer without a boot file");
                 self.exchanges += 1;
                 self.begin(wire)
             }
