@@ -2,7 +2,7 @@
 //! same load over the same cable, in turns, and what is printed is a table as `docs/benchmarks.md` has it. Needs root,
 //! iproute2, dnsmasq, nginx and the image that `make image` makes.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // in helpers of tests, where Clippy does not see the test
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // in helpers of tests, where Clippy does not see the test
 
 #[path = "common/mod.rs"]
 #[allow(dead_code)] // made for the tests of the server
