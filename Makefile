@@ -11,7 +11,7 @@ AGENT  := $(STATIC)/small/cairn-agent
 BUILT  := $(TARGET)/release
 CAIRN  := $(BUILT)/cairn
 
-.PHONY: help setup programs image arm64 build lab test lint unit scenarios bench soak deny clean
+.PHONY: help setup programs image arm64 build lab test lint unit scenarios bench soak fuzz deny clean
 
 help: ## Say what the targets are
 	@echo "Cairn. On a fresh Debian 12 machine, as root:"
@@ -61,10 +61,16 @@ scenarios: programs
 
 bench: image ## Measure times, memory and sizes, and print them as docs/benchmarks.md has them
 	@$(BUILT)/cairn-scenarios bench
+	@cargo build --release --locked -p cairn-netboot --examples
+	@cargo test --release --locked -p cairn-netboot --test speed --test power_on -- --ignored --nocapture
 
 soak: image arm64 ## Run the long campaigns
+	@CAIRN_PACKETS=10000000 cargo test --release --locked -p cairn-netboot --test mutated -- --nocapture
 	@$(BUILT)/cairn-scenarios arm64
 	@$(BUILT)/cairn-scenarios soak
+
+fuzz: ## Run every fuzz target for 20 seconds (SECONDS=600 for longer, needs a C++ compiler)
+	@scripts/fuzz $(or $(SECONDS),20)
 
 deny: ## Check licences and bans of all dependencies (needs cargo-deny; advisories need the network)
 	@cargo deny --offline check licenses bans sources

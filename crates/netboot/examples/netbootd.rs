@@ -3,12 +3,12 @@
 //! ```text
 //! netbootd INTERFACE ADDRESS FOLDER [--boot NAME] [--arm64 NAME] [--disk MAC]... [--home true]
 //!     [--pool FIRST-LAST] [--reserve MAC=ADDRESS]... [--leases FILE] [--also INTERFACE=ADDRESS]
-//!     [--wait SECONDS] [--every SECONDS]
+//!     [--wait SECONDS] [--every SECONDS] [--quiet true]
 //! ```
 //!
 //! The network is ADDRESS/24; with `--home` it is one in which a router hands out the addresses, and so it is on the
-//! second interface of `--also`. Prints one line of JSON for each event, the first when it is ready, and ends when its
-//! standard input does. Machines named by `--disk` boot from their disk, all others NAME, by way of `undionly.kpxe`
+//! second interface of `--also`. Prints one line of JSON for each event, with `--quiet` only the first, when it is ready,
+//! and ends when its standard input does. Machines named by `--disk` boot from their disk, all others NAME, by way of `undionly.kpxe`
 //! where they start as a BIOS does.
 
 use std::io::{Read, Write};
@@ -28,12 +28,14 @@ struct Arguments {
     also: Option<Config>,
     images: Images,
     disks: Vec<Mac>,
+    quiet: bool,
 }
 
-#[tokio::main(flavor = "current_thread")]
+// With a thread for each core, as in the manager.
+#[tokio::main]
 async fn main() -> Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let Arguments { config, also, images, disks } = arguments()?;
+    let Arguments { config, also, images, disks, quiet } = arguments()?;
     let policy = move |machine: &MachineRequest| match disks.contains(&machine.mac) {
         true => BootAnswer::LocalDisk,
         false => BootAnswer::Discover(images.clone()),
@@ -55,7 +57,7 @@ async fn main() -> Result<()> {
     });
     loop {
         tokio::select! {
-            Ok(event) = events.recv() => say(&serde_json::to_value(event)?)?,
+            Ok(event) = events.recv() => if !quiet { say(&serde_json::to_value(event)?)? },
             stopped = state.wait_for(|state| *state != State::Running) => {
                 let stopped = stopped?.clone();
                 while let Ok(event) = events.try_recv() {
@@ -94,13 +96,14 @@ fn arguments() -> Result<Arguments> {
     let mut cable = OwnCable::slash24(address);
     let mut config = Config::own_cable(interface, cable.clone(), files.clone());
     let (mut images, mut disks) = (Images::x64("cairn.efi"), Vec::new());
-    let (mut home, mut also) = (false, None);
+    let (mut home, mut also, mut quiet) = (false, None, false);
     let place = |address| HomeNetwork { address, prefix: 24 };
     while let Some(word) = words.next() {
         let value = words.next().with_context(|| format!("{word} needs a value"))?;
         match word.as_str() {
             "--boot" => images.x64 = Some(value),
             "--arm64" => images.arm64 = Some(value),
+            "--quiet" => quiet = value.parse()?,
             "--home" => home = value.parse()?,
             "--pool" => {
                 let (first, last) = value.split_once('-').context("FIRST-LAST")?;
@@ -126,5 +129,5 @@ fn arguments() -> Result<Arguments> {
         images.bios = Some(Bios { loader: "undionly.kpxe".into(), script: format!("{name}/boot.ipxe") });
     }
     config.mode = if home { Mode::HomeNetwork(place(address)) } else { Mode::OwnCable(cable) };
-    Ok(Arguments { config, also, images, disks })
+    Ok(Arguments { config, also, images, disks, quiet })
 }

@@ -54,3 +54,12 @@ pub use probe::ForeignServer;
 pub use server::{Because, Port, Server, StartError, State};
 pub use story::{Event, MachineStory, Story, Via, What};
 pub use trouble::Trouble;
+
+/// What is heard in a frame, for the fuzz target: whoever speaks in it, and what it carries.
+#[cfg(fuzzing)]
+pub fn hear_frame(frame: &[u8]) {
+    let _ = arp::Neighbour::in_frame(frame);
+    if let Some(datagram) = frame::Datagram::parse(frame) {
+        assert!(datagram.payload.len() + 42 <= frame.len());
+    }
+}

@@ -1,5 +1,6 @@
 //! A million packets, each a real one with some of its bytes changed: nothing in them may end the process, make an
-//! answer that does not fit a frame, or give an address beside a router.
+//! answer that does not fit a frame, or give an address beside a router. `CAIRN_PACKETS` is another number of them, as
+//! `make soak` has it.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // in helpers of tests, where Clippy does not see the test
 
@@ -13,6 +14,7 @@ use cairn_netboot::tftp::window::Window;
 use cairn_netboot::{BootAnswer, Files, HomeNetwork, Images, Mac, MachineRequest, OwnCable};
 
 const PACKETS: u64 = 1_000_000;
+const HOW_MANY: &str = "CAIRN_PACKETS";
 const OURS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
 /// Numbers that are the same in each run (xorshift64, Marsaglia 2003).
@@ -51,6 +53,15 @@ impl Numbers {
     }
 }
 
+fn packets() -> u64 {
+    let Some(wish) = std::env::var_os(HOW_MANY) else { return PACKETS };
+    let number = wish.to_str().and_then(|wish| wish.replace('_', "").parse().ok());
+    // Of fewer, too few are likely to be understood.
+    let number = number.filter(|number| *number >= 1000);
+    number
+        .unwrap_or_else(|| panic!("{HOW_MANY} is to be a number of packets, at least 1000, and not {wish:?}"))
+}
+
 fn dhcp(kind: u8, class: &str, arch: u8, more: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; 240];
     bytes[0..3].copy_from_slice(&[1, 1, 6]);
@@ -79,6 +90,7 @@ fn questions() -> Vec<Vec<u8>> {
 
 #[test]
 fn no_mutated_packet_ends_the_process_or_gets_an_answer_that_it_must_not_get() {
+    let packets = packets();
     let files = Files::new().with("cairn.efi", "/nowhere");
     let shelf = Shelf { address: OURS, http_port: 4280, files };
     let (cable, own_mac) = (OwnCable::slash24(OURS), Mac([2; 6]));
@@ -100,7 +112,7 @@ fn no_mutated_packet_ends_the_process_or_gets_an_answer_that_it_must_not_get() {
     ];
     let (questions, mut numbers) = (questions(), Numbers(0x9e37_79b9_7f4a_7c15));
     let (mut understood, mut answers, mut transfers) = (0_u64, 0_u64, 0_u64);
-    for number in 0..PACKETS / 2 {
+    for number in 0..packets / 2 {
         let mut bytes = questions[numbers.below(questions.len())].clone();
         numbers.mutate(&mut bytes);
         if let Ok(packet) = Packet::parse(&bytes) {
@@ -140,7 +152,10 @@ fn no_mutated_packet_ends_the_process_or_gets_an_answer_that_it_must_not_get() {
     }
     // Else the packets would be too broken to reach what is tested.
     assert!(
-        understood > PACKETS / 4 && answers > PACKETS / 4 && transfers > PACKETS / 20,
+        understood > packets / 4 && answers > packets / 4 && transfers > packets / 20,
         "{understood} {answers} {transfers}"
+    );
+    eprintln!(
+        "{packets} packets: {understood} questions understood, {answers} answers, {transfers} requests for files"
     );
 }

@@ -458,14 +458,26 @@ impl Daemon {
 
     pub fn memory_kib(&self) -> u64 {
         // `ip netns exec` replaces itself by the program.
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        status(self.child.id(), "VmHWM:").unwrap()
+    }
+
+    /// The same with that of the processes that it started itself.
+    pub fn memory_of_all_kib(&self) -> u64 {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let children = numbers.filter(|id| status(*id, "PPid:") == Some(self.child.id().into()));
+        self.memory_kib() + children.filter_map(|id| status(id, "VmHWM:")).sum::<u64>()
     }
 
     /// How many files and sockets it has open.
     pub fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// Ends a program that others wrote, as its supervisor would.
+    pub fn terminate(mut self) {
+        run("kill", &["-TERM", &self.child.id().to_string()]);
+        self.child.wait().unwrap();
     }
 
     pub fn kill(mut self) {
@@ -479,6 +491,12 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A number of what the kernel tells of a process.
+fn status(process: u32, name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
 }
 
 /// A home router's DHCP server.
@@ -512,10 +530,14 @@ fn clear_leftovers() {
     }
 }
 
-/// The example beside the tests: Cargo builds examples with them but does not tell where.
 fn netbootd() -> PathBuf {
+    example("netbootd")
+}
+
+/// An example beside the tests: Cargo builds examples with them but does not tell where.
+pub fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let program = test.parent().unwrap().parent().unwrap().join("examples/netbootd");
+    let program = test.parent().unwrap().parent().unwrap().join("examples").join(name);
     assert!(program.exists(), "run `cargo test -p cairn-netboot`, which builds {}", program.display());
     program
 }
