@@ -101,6 +101,8 @@ async fn without_the_token_nothing_is_read_or_changed() {
         "/api/v1/nodes/etcd-1/poweroff",
         "/api/v1/nodes/etcd-1/blink",
         "/api/v1/machines/x/blink",
+        "/nodes/etcd-1/next-boot/rescue",
+        "/machines/x/next-boot/usual",
         "/discover/approve",
         "/discover/scan",
         "/media/download",
