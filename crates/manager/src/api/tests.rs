@@ -55,6 +55,14 @@ pub(super) fn post(path: &str) -> Builder {
     Request::post(path).header(header::HOST, HOST)
 }
 
+pub(super) fn put(path: &str) -> Builder {
+    Request::put(path).header(header::HOST, HOST)
+}
+
+pub(super) fn delete(path: &str) -> Builder {
+    Request::delete(path).header(header::HOST, HOST)
+}
+
 pub(super) async fn text(response: Response) -> String {
     String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap()
 }
