@@ -4,8 +4,8 @@
 #
 # base_build DIR makes
 #   DIR/root/         the trimmed root tree, kernel modules as .ko.zst, firmware of the drivers that are in
-#   DIR/boot/         vmlinuz, kernel-version, the EFI stub, systemd-boot; of x86-64 iPXE for a BIOS's PXE ROM and
-#                     microcode.cpio
+#   DIR/boot/         vmlinuz, kernel-version, the EFI stub, systemd-boot; of x86-64 iPXE for a BIOS's PXE ROM, a
+#                     memory test for UEFI, and microcode.cpio
 #   DIR/packages.txt  each package with its exact version
 
 packages() { listed "$1" "$os/packages"; }
@@ -84,6 +84,7 @@ base_boot_files() {
     cp "$from/usr/bin/bootctl" "$dir/root/usr/bin/"
     [ "$arch" = x86-64 ] || return 0
     cp "$from/usr/lib/ipxe/undionly.kpxe" "$dir/boot/"
+    cp "$from/boot/memtest86+x64.efi" "$dir/boot/memtest.efi"
     # The CPU's microcode has to lie uncompressed in front of the initrd. Many of Intel's files are
     # copies of each other; those of the rack servers of 2024 (6.5 MB in three files) stay away, since
     # what comes with such a machine's firmware is newer than what is needed to boot it.

@@ -134,6 +134,13 @@ impl Client {
         checked(request.send_json(body).with_context(|| self.unreachable())?).map(Answer)
     }
 
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn put(&self, path: &str, body: &impl Serialize) -> Result<()> {
+        let request = self.agent.put(self.path(path)).header("Authorization", self.bearer());
+        checked(request.send_json(body).with_context(|| self.unreachable())?).map(drop)
+    }
+
     /// Bytes as they are.
     ///
     /// # Errors

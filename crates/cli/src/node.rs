@@ -4,6 +4,7 @@ mod console;
 mod discover;
 mod logs;
 mod media;
+mod next_boot;
 
 pub(crate) use discover::in_words;
 
@@ -99,6 +100,16 @@ pub enum NodeCommand {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Choose what a machine starts once, when it next boots from the network
+    NextBoot {
+        /// A node, or a machine as `cairn node list` names it
+        machine: String,
+        /// A rescue system, a memory test, or what is usual after all
+        #[arg(value_enum)]
+        start: next_boot::Start,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// What a node wrote into its journal
     Logs(logs::LogsArguments),
     /// Read and type on a node's serial console, by an adapter of the manager's machine
@@ -137,6 +148,9 @@ pub fn run(command: NodeCommand) -> Result<()> {
         NodeCommand::Poweroff { node, connection } => tell(&connection.open()?, &node, "poweroff"),
         NodeCommand::Discover(arguments) => discover::run(&arguments),
         NodeCommand::Blink { machine, seconds, connection } => blink(&connection.open()?, &machine, seconds),
+        NodeCommand::NextBoot { machine, start, connection } => {
+            next_boot::run(&connection.open()?, &machine, start)
+        }
         NodeCommand::Logs(arguments) => logs::run(&arguments),
         NodeCommand::Console(arguments) => console::run(&arguments),
     }
@@ -147,15 +161,19 @@ fn tell(client: &Client, node: &Name, verb: &str) -> Result<()> {
 }
 
 fn blink(client: &Client, machine: &str, seconds: u32) -> Result<()> {
-    let status: Status = client.get("status")?;
-    let path = if status.nodes.iter().any(|node| node.name == machine) {
-        format!("nodes/{machine}/blink")
-    } else {
-        format!("machines/{}/blink", find(client, machine)?.id)
-    };
+    let path = format!("{}/blink", path(client, machine)?);
     let request = BlinkRequest { seconds: Some(seconds) };
     let BlinkResponse { light, seconds } = client.post(&path, &request)?.for_eyes()?;
     say!("{light} blinks for {seconds} seconds")
+}
+
+/// Where the API has a node, or a machine that is none yet.
+fn path(client: &Client, machine: &str) -> Result<String> {
+    let status: Status = client.get("status")?;
+    if status.nodes.iter().any(|node| node.name == machine) {
+        return Ok(format!("nodes/{machine}"));
+    }
+    Ok(format!("machines/{}", find(client, machine)?.id))
 }
 
 fn list(client: &Client, json: bool) -> Result<()> {

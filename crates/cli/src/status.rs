@@ -121,6 +121,9 @@ pub fn nodes(status: &Status) -> String {
         for condition in &node.conditions {
             let _ = writeln!(text, "  {:width$}  {}", "", condition.message);
         }
+        if let Some(start) = node.next_boot {
+            let _ = writeln!(text, "  {:width$}  starts {start} at its next network boot", "");
+        }
         for service in node.vitals.iter().flat_map(|vitals| &vitals.told.services) {
             if service.state == ServiceState::Failed {
                 let _ = writeln!(text, "  {:width$}  {} failed; see `cairn node logs`", "", service.unit);
@@ -135,6 +138,9 @@ pub fn nodes(status: &Status) -> String {
         }
         if let Some(reason) = &machine.refused {
             let _ = writeln!(text, "    refused: {reason}");
+        }
+        if let Some(start) = machine.next_boot {
+            let _ = writeln!(text, "    starts {start} at its next network boot");
         }
     }
     text
@@ -194,6 +200,7 @@ mod tests {
                 memory_used: 0,
                 agent_resident: 0,
                 vitals: None,
+                next_boot: None,
                 version: None,
                 inventory: None,
                 job: None,

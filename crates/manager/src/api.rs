@@ -15,6 +15,7 @@ mod logs;
 mod machines;
 mod media;
 mod network;
+mod next_boot;
 mod nodes;
 mod problem;
 mod routes;
@@ -27,6 +28,7 @@ pub use crate::network::types::{
     DhcpServer, FetchStatus, FoundMachine, InterfaceStatus, Mode, NetworkReport, PortStatus, ScanReport,
     ScanRequest, StoryLine, WireMachine,
 };
+pub use crate::next_boot::NextBoot;
 pub(crate) use artifacts::pull as pull_artifacts;
 pub(crate) use ask::{Asked, Part};
 pub(crate) use auth::{SESSION_COOKIE, Session, is_own_origin, own_host_only, session_cookie};
@@ -39,6 +41,7 @@ pub(crate) use lan::switch as switch_lan;
 pub(crate) use machines::give;
 pub(crate) use media::image;
 pub use media::{IMAGE_LENGTH, IMAGE_SHA256, MEDIUM_ID};
+pub(crate) use next_boot::{forget_machine, forget_node, set_machine, set_node};
 pub(crate) use nodes::{cluster_file, power_off, restart, tell};
 pub use problem::Problem;
 pub(crate) use routes::{MOST_BODY, Shared, not_so, operations, router};
@@ -47,8 +50,8 @@ pub use types::{
     ActionStatus, ApproveRequest, ApproveResponse, BlinkRequest, BlinkResponse, CheckResult, CheckStatus,
     ClusterStatus, DiskStatus, EtcdMemberStatus, EtcdStatus, EventMessage, JobStatus, LogBroken,
     MachineStatus, MediumFormat, MediumKind, MediumRequest, MediumState, MediumStatus, NetworkStatus,
-    NewRequest, NewResponse, NodeLog, NodeStatus, NodeUnits, NodeVitals, OpenRequest, OpenState,
-    PowerResponse, ServerSentEvent, Status, WriteMediumRequest,
+    NewRequest, NewResponse, NextBootRequest, NodeLog, NodeStatus, NodeUnits, NodeVitals, OpenRequest,
+    OpenState, PowerResponse, ServerSentEvent, Status, WriteMediumRequest,
 };
 
 #[cfg(test)]

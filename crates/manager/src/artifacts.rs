@@ -136,6 +136,23 @@ impl Artifacts {
         offer
     }
 
+    /// By which name firmware of that architecture fetches a UEFI program, or why it can't. Of several versions one that
+    /// is there.
+    ///
+    /// # Errors
+    /// What to do to have it.
+    pub fn program(&self, name: &str, arch: Arch) -> Result<String, String> {
+        let (store, pins) = self.open().map_err(|error| chain(&error))?;
+        let mut why = format!("{} pins no {name} for {arch}; add it there", pins.source);
+        for pin in pins.pins.iter().filter(|pin| pin.name == name && pin.arch == arch) {
+            match self.file(&store, pin, "") {
+                Ok(ImageFile { sha256, .. }) => return Ok(format!("{PATH}/{sha256}.efi")),
+                Err(lacking) => why = lacking,
+            }
+        }
+        Err(why)
+    }
+
     fn file(&self, store: &Store, pin: &Pin, base: &str) -> Result<ImageFile, String> {
         let state = self.state(store, pin).map_err(|error| chain(&error))?;
         Err(match (state, pin.sum) {
@@ -284,6 +301,23 @@ mod tests {
                 "{lacking:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_program_is_named_as_firmware_fetches_it_and_of_several_versions_one_that_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::new(folder.path().to_owned());
+        let sum = Sum::of_bytes(b"program");
+        let pins = [pin("xyz", Some(sum)), pin("xyz", None).replace("v1", "v0"), pin("open", None)];
+        std::fs::write(folder.path().join("artifacts.toml"), pins.concat()).unwrap();
+        let program = |name, arch| artifacts.program(name, arch);
+        assert!(program("xyz", Arch::Arm64).unwrap_err().contains("pins no xyz for arm64"));
+        assert!(program("open", Arch::Amd64).unwrap_err().contains("`cairn artifacts lock`"));
+        assert!(program("xyz", Arch::Amd64).is_err());
+        std::fs::write(folder.path().join(sum.to_string()), "program").unwrap();
+        let name = program("xyz", Arch::Amd64).unwrap();
+        assert_eq!(name, format!("artifacts/{sum}.efi"));
+        assert!(artifacts.files().serves(&name));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use cairn_host::serial::Consoles;
 use cairn_layout::Arch;
 use cairn_model::cluster::{FIRST_EPOCH, Fingerprint, SecretClass};
 use cairn_model::phase::Phase;
-use cairn_netboot::Story;
+use cairn_netboot::{Story, Wishes};
 use cairn_wire::announce::Announcement;
 use cairn_wire::message::Description;
 use cairn_wire::tls::Identity;
@@ -50,6 +50,8 @@ pub struct Core {
     pub power: tokio::sync::Mutex<Option<JoinHandle<()>>>,
     /// What machines asked on the wire, were told and fetched.
     pub story: Arc<Story>,
+    /// What machines are to start once, at their next network boot.
+    pub wishes: Arc<Wishes>,
     /// Held while a medium is written to a disk of this machine.
     pub writing: Arc<tokio::sync::Mutex<()>>,
     /// The owner was asked to store the cluster file since this manager started.
@@ -92,6 +94,7 @@ impl Core {
             network: Mutex::new(network),
             power: tokio::sync::Mutex::default(),
             story: Story::new(),
+            wishes: Arc::default(),
             writing: Arc::default(),
             reminded: AtomicBool::new(false),
             scanner: Scanner::default(),
@@ -202,6 +205,7 @@ impl Core {
             jobs: &self.jobs,
             etcd: &self.etcd(),
             network: &self.network(),
+            wishes: &self.wishes,
             reminded: self.reminded.load(Ordering::Relaxed),
             now: Instant::now(),
             unix_now: unix_now(),

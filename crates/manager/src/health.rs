@@ -54,6 +54,7 @@ mod tests {
             memory_used: 0,
             agent_resident: 0,
             vitals: None,
+            next_boot: None,
             version: None,
             inventory: None,
             job: None,

@@ -17,6 +17,9 @@ pub const ARCHITECTURES: [Arch; 2] = [Arch::X86_64, Arch::Arm64];
 /// iPXE for the PXE ROM of a BIOS. No node is installed with it.
 pub const PXE_LOADER: &str = "undionly.kpxe";
 
+/// For x86-64 by UEFI. No node is installed with it.
+pub const MEMORY_TEST: &str = "memtest.efi";
+
 /// systemd-boot.
 pub fn boot_loader(arch: Arch) -> &'static str {
     match arch {
@@ -121,6 +124,11 @@ impl Image {
     pub fn path(&self, name: &str) -> PathBuf {
         let signed = self.signed.as_ref().and_then(|programs| programs.paths.get(name));
         signed.cloned().unwrap_or_else(|| self.folder.join(name))
+    }
+
+    /// Whether this program has the cluster's signature.
+    pub fn signs(&self, name: &str) -> bool {
+        self.signed.as_ref().is_some_and(|programs| programs.paths.contains_key(name))
     }
 
     /// What firmware with Secure Boot on has to be given before it starts this image; `None` when that is unsigned.

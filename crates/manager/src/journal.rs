@@ -2,7 +2,9 @@
 
 use crate::api::MediumKind;
 use crate::copies::Base;
+use crate::next_boot::cards;
 use cairn_model::cluster::{Fingerprint, Name};
+use cairn_netboot::Mac;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
@@ -145,6 +147,12 @@ impl Journal {
         self.approvals.retain(|_, approval| approval.node != *node);
         self.media.retain(|_, medium| medium.node != *node);
         self.macs.retain(|_, name| name != node);
+    }
+
+    /// A node's network cards.
+    pub fn cards_of(&self, node: &Name) -> Vec<Mac> {
+        let of = self.macs.iter().filter(|(_, name)| *name == node);
+        cards(of.map(|(mac, _)| mac.as_str()))
     }
 
     /// Goes on from here: a generation that the owner made or brought.

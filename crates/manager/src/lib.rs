@@ -41,6 +41,7 @@ mod lan;
 pub mod lineage;
 mod media;
 mod network;
+mod next_boot;
 mod open;
 mod options;
 mod order;

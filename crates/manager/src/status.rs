@@ -9,11 +9,13 @@ use crate::jobs::Jobs;
 use crate::journal::Journal;
 use crate::keep;
 use crate::network::{BootView, NetworkView, Way};
+use crate::next_boot::{NextBoot, cards};
 use crate::power;
 use crate::registry::{Contact, Machine, Registry};
 use crate::suit;
 use cairn_model::cluster::{Cluster, Node};
 use cairn_model::phase::{Condition, Phase};
+use cairn_netboot::{Mac, Wishes};
 use cairn_wire::fingerprint::short;
 use cairn_wire::message::AgentState;
 use tokio::time::Instant;
@@ -24,6 +26,7 @@ pub struct View<'a> {
     pub jobs: &'a Jobs,
     pub etcd: &'a EtcdView,
     pub network: &'a NetworkView,
+    pub wishes: &'a Wishes,
     /// The owner was asked to store the cluster file since the manager started.
     pub reminded: bool,
     pub now: Instant,
@@ -33,7 +36,7 @@ pub struct View<'a> {
 
 pub fn status(view: &View<'_>, journal: &Journal) -> Status {
     let View { cluster, registry, etcd, network, .. } = view;
-    let nodes: Vec<NodeStatus> = cluster.nodes.iter().map(|place| node(view, place)).collect();
+    let nodes: Vec<NodeStatus> = cluster.nodes.iter().map(|place| node(view, journal, place)).collect();
     let strangers = registry.iter().filter(|machine| is_stranger(machine, view, journal));
     let machines = strangers.map(|stranger| machine(view, journal, stranger)).collect();
     let etcd = etcd_status(etcd);
@@ -56,7 +59,7 @@ pub fn status(view: &View<'_>, journal: &Journal) -> Status {
     }
 }
 
-fn node(view: &View<'_>, node: &Node) -> NodeStatus {
+fn node(view: &View<'_>, journal: &Journal, node: &Node) -> NodeStatus {
     let machine = view.registry.machine_of(&node.name, view.cluster);
     let description = machine.and_then(|m| m.contact.as_ref()).map(|contact| &contact.description);
     let phase = machine.map_or(Phase::Absent, |machine| machine.phase(view.now));
@@ -81,7 +84,16 @@ fn node(view: &View<'_>, node: &Node) -> NodeStatus {
         inventory: description.map(|d| d.inventory.clone()),
         job: view.jobs.view(&node.name),
         vitals: machine.and_then(|m| m.contact.as_ref()).and_then(|contact| vitals(view, contact)),
+        next_boot: NextBoot::waiting(
+            view.wishes,
+            &[journal.cards_of(&node.name), cards_of(machine)].concat(),
+        ),
     }
+}
+
+fn cards_of(machine: Option<&Machine>) -> Vec<Mac> {
+    let interfaces = machine.and_then(|m| m.contact.as_ref()).map(|it| &it.description.inventory.interfaces);
+    cards(interfaces.into_iter().flatten().map(|card| card.mac.as_str()))
 }
 
 fn vitals(view: &View<'_>, contact: &Contact) -> Option<NodeVitals> {
@@ -125,6 +137,7 @@ fn machine(view: &View<'_>, journal: &Journal, machine: &Machine) -> MachineStat
         suggested_because: why,
         unfit: description.and_then(|d| suit::unfit(&d.inventory)),
         refused: machine.refused.clone().or_else(|| machine.error.clone()),
+        next_boot: NextBoot::waiting(view.wishes, &cards_of(Some(machine))),
     }
 }
 
@@ -179,6 +192,7 @@ mod tests {
             jobs: &Jobs::new(Arc::new(Feed::new(SystemTime::UNIX_EPOCH))),
             etcd: &EtcdView::default(),
             network: &NetworkView::default(),
+            wishes: &Wishes::default(),
             now: start + Duration::from_secs(5),
             unix_now: 1_700_000_005,
             reminded: false,

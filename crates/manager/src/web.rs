@@ -14,6 +14,7 @@ mod keep;
 mod login;
 mod media;
 mod network;
+mod next_boot;
 mod node;
 mod overview;
 mod pages;
@@ -84,6 +85,8 @@ pub fn router() -> Router<Shared> {
         .route("/nodes/{name}/restart", post(actions::restart))
         .route("/nodes/{name}/poweroff", post(actions::power_off))
         .route("/nodes/{name}/remove", post(actions::remove))
+        .route("/nodes/{name}/next-boot/{start}", post(next_boot::node))
+        .route("/machines/{id}/next-boot/{start}", post(next_boot::machine))
         .route("/shutdown", post(actions::shut_down))
         .route("/start-cluster", post(actions::start))
         .route("/login", get(login::form).post(login::log_in))

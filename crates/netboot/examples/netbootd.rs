@@ -1,15 +1,15 @@
 //! Serves the files of one folder on one interface, by hand and for the tests:
 //!
 //! ```text
-//! netbootd INTERFACE ADDRESS FOLDER [--boot NAME] [--arm64 NAME] [--disk MAC]... [--home true]
+//! netbootd INTERFACE ADDRESS FOLDER [--boot NAME] [--arm64 NAME] [--disk MAC]... [--once MAC=NAME]... [--home true]
 //!     [--pool FIRST-LAST] [--reserve MAC=ADDRESS]... [--leases FILE] [--also INTERFACE=ADDRESS]
 //!     [--wait SECONDS] [--every SECONDS] [--quiet true]
 //! ```
 //!
 //! The network is ADDRESS/24; with `--home` it is one in which a router hands out the addresses, and so it is on the
 //! second interface of `--also`. Prints one line of JSON for each event, with `--quiet` only the first, when it is ready,
-//! and ends when its standard input does. Machines named by `--disk` boot from their disk, all others NAME, by way of `undionly.kpxe`
-//! where they start as a BIOS does.
+//! and ends when its standard input does. Machines named by `--disk` boot from their disk, all others NAME, by way of
+//! `undionly.kpxe` where they start as a BIOS does; those named by `--once` first start something else, once.
 
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use cairn_netboot::{
-    Bios, BootAnswer, BootPolicy, Config, Files, HomeNetwork, Images, Mac, MachineRequest, Mode, OwnCable,
-    Reservation, Server, State, Story,
+    Bios, BootAnswer, BootPolicy, Config, Files, HomeNetwork, Images, Mac, MachineRequest, Mode, OneShot,
+    OwnCable, Reservation, Server, State, Story, Wishes,
 };
 
 struct Arguments {
@@ -29,17 +29,19 @@ struct Arguments {
     images: Images,
     disks: Vec<Mac>,
     quiet: bool,
+    wishes: Arc<Wishes>,
 }
 
 // With a thread for each core, as in the manager.
 #[tokio::main]
 async fn main() -> Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let Arguments { config, also, images, disks, quiet } = arguments()?;
+    let Arguments { config, also, images, disks, quiet, wishes } = arguments()?;
     let policy = move |machine: &MachineRequest| match disks.contains(&machine.mac) {
         true => BootAnswer::LocalDisk,
         false => BootAnswer::Discover(images.clone()),
     };
+    let policy = OneShot::around(policy, Arc::clone(&wishes));
     let (policy, story): (Arc<dyn BootPolicy>, _) = (Arc::new(policy), Story::new());
     let server = Server::start(config, policy.clone(), story.clone()).await?;
     let second = match also {
@@ -57,7 +59,12 @@ async fn main() -> Result<()> {
     });
     loop {
         tokio::select! {
-            Ok(event) = events.recv() => if !quiet { say(&serde_json::to_value(event)?)? },
+            Ok(event) = events.recv() => {
+                wishes.see(&event);
+                if !quiet {
+                    say(&serde_json::to_value(event)?)?;
+                }
+            }
             stopped = state.wait_for(|state| *state != State::Running) => {
                 let stopped = stopped?.clone();
                 while let Ok(event) = events.try_recv() {
@@ -96,7 +103,7 @@ fn arguments() -> Result<Arguments> {
     let mut cable = OwnCable::slash24(address);
     let mut config = Config::own_cable(interface, cable.clone(), files.clone());
     let (mut images, mut disks) = (Images::x64("cairn.efi"), Vec::new());
-    let (mut home, mut also, mut quiet) = (false, None, false);
+    let (mut home, mut also, mut quiet, wishes) = (false, None, false, Arc::new(Wishes::default()));
     let place = |address| HomeNetwork { address, prefix: 24 };
     while let Some(word) = words.next() {
         let value = words.next().with_context(|| format!("{word} needs a value"))?;
@@ -118,6 +125,10 @@ fn arguments() -> Result<Arguments> {
                 let (interface, address) = value.split_once('=').context("INTERFACE=ADDRESS")?;
                 also = Some(Config::home_network(interface, place(address.parse()?), files.clone()));
             }
+            "--once" => {
+                let (mac, name) = value.split_once('=').context("MAC=NAME")?;
+                wishes.next(vec![mac.parse()?], name, Images::x64(name));
+            }
             "--disk" => disks.push(value.parse()?),
             "--wait" => config.probe_wait = Duration::from_secs_f64(value.parse()?),
             "--every" => config.probe_every = Duration::from_secs_f64(value.parse()?),
@@ -129,5 +140,5 @@ fn arguments() -> Result<Arguments> {
         images.bios = Some(Bios { loader: "undionly.kpxe".into(), script: format!("{name}/boot.ipxe") });
     }
     config.mode = if home { Mode::HomeNetwork(place(address)) } else { Mode::OwnCable(cable) };
-    Ok(Arguments { config, also, images, disks, quiet })
+    Ok(Arguments { config, also, images, disks, quiet, wishes })
 }

@@ -38,7 +38,7 @@ impl Files {
     }
 
     /// Serves the files of a folder that are named by their SHA-256, in lower case, as `name/SHA256`; also
-    /// those that come later.
+    /// those that come later. `name/SHA256.efi` is the same: UEFI's HTTP boot starts nothing of another ending.
     #[must_use]
     pub fn with_sums(mut self, name: impl Into<String>, folder: impl Into<PathBuf>) -> Self {
         self.by_sum.insert(name.into(), folder.into());
@@ -53,6 +53,7 @@ impl Files {
             return Some((name, Cow::Borrowed(path)));
         }
         let (folder, sum) = name.split_once('/')?;
+        let sum = sum.strip_suffix(".efi").unwrap_or(sum);
         let folder = self.by_sum.get(folder).filter(|_| is_sum(sum))?;
         Some((name, Cow::Owned(folder.join(sum))))
     }
@@ -128,11 +129,15 @@ mod tests {
         let asked = format!("/artifacts/{sum}");
         let (name, path) = files.find(&asked).unwrap();
         assert_eq!((name, path.as_ref()), (&asked[1..], Path::new("/srv/store").join(&sum).as_path()));
+        let program = format!("artifacts/{sum}.efi");
+        assert_eq!(files.find(&program).unwrap().1, path);
         let part = format!("artifacts/{sum}.part");
+        let twice = format!("artifacts/{sum}.efi.efi");
         let upper = format!("artifacts/{}", sum.to_uppercase());
         let deep = format!("artifacts/x/{sum}");
         let up = format!("artifacts/../{}", &sum[3..]);
-        for asked in ["artifacts", "artifacts/", "artifacts/artifacts.toml", &part, &upper, &deep, &up, &sum]
+        for asked in
+            ["artifacts", "artifacts/", "artifacts/artifacts.toml", &part, &twice, &upper, &deep, &up, &sum]
         {
             assert_eq!(files.find(asked), None, "{asked:?}");
         }

@@ -49,7 +49,7 @@ pub use diagnosis::{Diagnosis, Stage, diagnose};
 pub use files::Files;
 pub use http::Http;
 pub use mac::Mac;
-pub use policy::{Arch, Bios, BootAnswer, BootPolicy, Client, Images, MachineRequest, OneShot};
+pub use policy::{Arch, Bios, BootAnswer, BootPolicy, Client, Images, MachineRequest, OneShot, Wishes};
 pub use probe::ForeignServer;
 pub use server::{Because, Port, Server, StartError, State};
 pub use story::{Event, MachineStory, Story, Via, What};

@@ -21,7 +21,7 @@ use crate::mac::Mac;
 
 mod one_shot;
 
-pub use one_shot::OneShot;
+pub use one_shot::{OneShot, Wishes};
 
 /// The kind of machine and firmware, from DHCP option 93 (RFC 4578 and the IANA registry).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

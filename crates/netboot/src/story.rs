@@ -214,7 +214,8 @@ impl Story {
         self.tell(Some(packet.mac), what);
     }
 
-    pub(crate) fn tell(&self, machine: Option<Mac>, what: What) {
+    /// Something happened.
+    pub fn tell(&self, machine: Option<Mac>, what: What) {
         let mut inner = self.lock();
         inner.number += 1;
         let event = Event { number: inner.number, unix_millis: unix_millis(), machine, what };

@@ -8,8 +8,10 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{House, LONG};
 
@@ -86,4 +88,75 @@ fn ovmf_fetches_by_http_what_is_offered_beside_a_router() {
     let http = ["-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n"];
     let done = boot("http", &http, false, "http://192.168.1.2:4280/cairn.efi");
     assert!(done.contains(MAC), "{done}");
+}
+
+/// QEMU's own protocol: what a person's eyes and hands would do.
+struct Monitor(BufReader<UnixStream>);
+
+impl Monitor {
+    fn open(socket: &Path) -> Self {
+        let began = Instant::now();
+        let stream = loop {
+            match UnixStream::connect(socket) {
+                Ok(stream) => break stream,
+                Err(error) => assert!(began.elapsed() < LONG, "QEMU's monitor: {error}"),
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        let mut monitor = Self(BufReader::new(stream));
+        monitor.line(); // its greeting
+        monitor.tell(serde_json::json!({"execute": "qmp_capabilities"}));
+        monitor
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.0.read_line(&mut line).unwrap() > 0, "QEMU ended");
+        line
+    }
+
+    fn tell(&mut self, command: serde_json::Value) {
+        writeln!(self.0.get_mut(), "{command}").unwrap();
+        // events come in between
+        while !self.line().contains("\"return\"") {}
+    }
+
+    /// Which part of the screen is of a blue that stands out.
+    fn blue(&mut self, picture: &Path) -> f64 {
+        self.tell(serde_json::json!({"execute": "screendump", "arguments": {"filename": picture}}));
+        let bytes = fs::read(picture).unwrap();
+        // PPM: a line each with its kind, its size and its depth
+        let body = bytes.splitn(4, |&byte| byte == b'\n').nth(3).unwrap();
+        let pixels = body.as_chunks::<3>().0;
+        let is_blue = |&&[red, green, blue]: &&[u8; 3]| blue > 100 && red < 50 && green < 50;
+        #[allow(clippy::cast_precision_loss)] // of a share
+        let share = pixels.iter().filter(is_blue).count() as f64 / pixels.len() as f64;
+        share
+    }
+}
+
+#[test]
+fn ovmf_starts_a_memory_test_once_and_at_its_next_power_on_what_is_usual() {
+    let (tools, folder) = (tools(), tempfile::tempdir().unwrap());
+    let served = folder.path().join("served");
+    fs::create_dir(&served).unwrap();
+    let program = tools.join("debian13/boot/memtest86+x64.efi");
+    fs::copy(&program, served.join("memtest.efi")).unwrap();
+    let house = House::new("once");
+    let _router = house.router();
+    let server = house.netbootd(&served, &["--disk", MAC, "--once", &format!("{MAC}=memtest.efi")]);
+    let (socket, picture) = (folder.path().join("qmp"), folder.path().join("screen.ppm"));
+    let monitor = format!("unix:{},server=on,wait=off", socket.display());
+    let _machine = house.virtual_machine(&qemu(&tools, folder.path(), &["-device", "VGA", "-qmp", &monitor]));
+    server.within(LONG, "\"boot\":\"memtest.efi\"").unwrap();
+    let done = server.within(LONG, "\"fetch_done\"").unwrap();
+    assert!(done.contains(MAC), "{done}");
+    let (mut monitor, began) = (Monitor::open(&socket), Instant::now());
+    // Its screen is blue all over, and the firmware's own is black.
+    while monitor.blue(&picture) < 0.5 {
+        assert!(began.elapsed() < LONG, "the memory test's screen did not come");
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    monitor.tell(serde_json::json!({"execute": "system_reset"}));
+    server.within(LONG, "\"dhcp_left_to_disk\"").unwrap();
 }

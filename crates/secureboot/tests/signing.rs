@@ -121,6 +121,16 @@ proptest! {
     }
 }
 
+/// Its headers are written by hand, and half a kernel's.
+#[test]
+fn a_memory_test_is_signed() {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.state/tools/debian13");
+    let plain = std::fs::read(tools.join("boot/memtest86+x64.efi"));
+    let plain = plain.expect("memtest86+ is there: `make setup` fetches it");
+    let signed = sign(plain, &KEY).unwrap();
+    assert!(verifies(tempfile::tempdir().unwrap().path(), &signed));
+}
+
 #[test]
 fn what_is_no_program_is_refused() {
     assert!(matches!(sign(b"#!/bin/sh".to_vec(), &KEY), Err(SignError::NoProgram(_))));

@@ -1,11 +1,16 @@
 //! What a simulated node is asked, over the whole router and real TLS.
 
-use super::tests::{Site, get, post, text};
-use crate::api::{BlinkResponse, NodeLog, NodeUnits, Problem};
+use super::tests::{Site, delete, get, post, put, text};
+use crate::api::{BlinkResponse, NextBoot, NodeLog, NodeUnits, Problem};
+use crate::image;
+use crate::network::{BootView, Way};
 use crate::simulation::{Agent, Power};
 use axum::body::BodyDataStream;
+use axum::http::request::Builder;
 use axum::http::{StatusCode, header};
 use cairn_model::phase::Phase;
+use cairn_netboot::dhcp::Kind;
+use cairn_netboot::{Arch, Client, Images, Mac, What};
 use cairn_vault::join::Onto;
 use cairn_wire::message::AgentState;
 use futures_util::StreamExt as _;
@@ -146,6 +151,82 @@ async fn a_node_and_a_machine_that_is_none_yet_blink_for_a_bounded_time() {
         assert_eq!(blink("nodes/etcd-1", body).await.0, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
     }
     assert_eq!(blink("machines/x", "").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_machine_starts_once_is_set_shown_and_taken_back_or_refused_with_what_to_do() {
+    let site = Site::new();
+    let core = &site.lab.core;
+    let stranger = Agent::blank(None);
+    let _on = stranger.power_on(&site.lab).await;
+    let machine = site.lab.until_code().await;
+    let path = format!("/api/v1/machines/{}/next-boot", machine.id);
+    let send = async |request: Builder, body: &str| {
+        let request = request.header(header::AUTHORIZATION, site.bearer());
+        let answer = site.send(request.header(header::CONTENT_TYPE, "application/json"), body).await;
+        (answer.status(), text(answer).await)
+    };
+    let set = async |start: &str| send(put(&path), &format!(r#"{{"start":"{start}"}}"#)).await;
+    let refused = async |start: &str, words: &str| {
+        let (status, body) = set(start).await;
+        assert!(status == StatusCode::CONFLICT && body.contains(words), "{status}: {body}");
+    };
+    refused("memory-test", "Network boot is off").await;
+    core.network().netboot =
+        BootView::Running { interface: "eth1".into(), way: Way::OwnCable, base: "http://m".into() };
+    refused("memory-test", "put network boot before the disk").await;
+    let card: Mac = machine.inventory.unwrap().interfaces[0].mac.parse().unwrap();
+    let (message, client) = (Kind::Discover, Client::Pxe);
+    core.story.tell(Some(card), What::DhcpAsked { message, client, arch: Some(Arch::X64Efi) });
+    refused("memory-test", "has no memory test").await;
+    refused("rescue", "`cairn artifacts lock`").await;
+    std::fs::write(core.image_dir.join(image::MEMORY_TEST), "x").unwrap();
+    assert_eq!(set("memory-test").await.0, StatusCode::NO_CONTENT);
+    let shown = || core.status().machines[0].next_boot;
+    assert_eq!(shown(), Some(NextBoot::MemoryTest));
+    let page = text(site.send(get("/discover").header(header::COOKIE, site.cookie()), "").await).await;
+    assert!(page.contains("it starts a memory test, once") && page.contains("/next-boot/usual"), "{page}");
+
+    for _ in 0..2 {
+        assert_eq!(send(delete(&path), "").await.0, StatusCode::NO_CONTENT);
+        assert_eq!(shown(), None);
+    }
+    // The page's buttons do the same.
+    let press = async |start: &str| {
+        let button = post(&format!("/machines/{}/next-boot/{start}", machine.id));
+        let button = button.header(header::ORIGIN, "http://127.0.0.1:4200");
+        site.send(button.header(header::COOKIE, site.cookie()), "").await.status()
+    };
+    assert_eq!(press("memory-test").await, StatusCode::SEE_OTHER);
+    assert_eq!(shown(), Some(NextBoot::MemoryTest));
+    assert_eq!(press("usual").await, StatusCode::SEE_OTHER);
+    assert_eq!(shown(), None);
+    assert_eq!(press("rescue").await, StatusCode::CONFLICT);
+    assert_eq!(press("anything").await, StatusCode::UNPROCESSABLE_ENTITY);
+
+    for body in [r#"{"start":"usual"}"#, "{}", r#"{"start":"rescue","once":true}"#] {
+        assert_eq!(send(put(&path), body).await.0, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+    }
+    for nobody in ["machines/x", "nodes/nobody"] {
+        let path = format!("/api/v1/{nobody}/next-boot");
+        assert_eq!(send(put(&path), r#"{"start":"rescue"}"#).await.0, StatusCode::NOT_FOUND);
+        assert_eq!(send(delete(&path), "").await.0, StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_has_not_spoken_since_the_manager_started_is_known_by_its_cards() {
+    let site = Site::new();
+    let core = &site.lab.core;
+    let card = Mac([0x52, 0x54, 0, 0, 0, 9]);
+    let name = "etcd-1".parse().unwrap();
+    core.book.note(|journal| drop(journal.macs.insert(card.to_string(), name))).unwrap();
+    core.wishes.next(vec![card], NextBoot::Rescue.name(), Images::x64("rescue.efi"));
+    let shown = || core.status().nodes.iter().find(|node| node.name == "etcd-1").unwrap().next_boot;
+    assert_eq!(shown(), Some(NextBoot::Rescue));
+    let request = delete("/api/v1/nodes/etcd-1/next-boot").header(header::AUTHORIZATION, site.bearer());
+    assert_eq!(site.send(request, "").await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(shown(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

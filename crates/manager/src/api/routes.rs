@@ -2,7 +2,7 @@
 
 use super::{
     Problem, Session, artifacts, auth, blink, cluster, events, kubeconfig, lan, logs, machines, media,
-    network, nodes, secure_boot, serial,
+    network, next_boot, nodes, secure_boot, serial,
 };
 use crate::core::Core;
 use crate::lan::Lan;
@@ -53,6 +53,8 @@ pub fn operations() -> OpenApiRouter<Shared> {
         .routes(routes!(nodes::power_off))
         .routes(routes!(blink::node))
         .routes(routes!(blink::machine))
+        .routes(routes!(next_boot::set_node, next_boot::forget_node))
+        .routes(routes!(next_boot::set_machine, next_boot::forget_machine))
         .routes(routes!(secure_boot::certificate))
         .routes(routes!(kubeconfig::kubeconfig))
         .routes(routes!(logs::units))

@@ -55,6 +55,14 @@ pub(super) fn post(path: &str) -> Builder {
     Request::post(path).header(header::HOST, HOST)
 }
 
+pub(super) fn put(path: &str) -> Builder {
+    Request::put(path).header(header::HOST, HOST)
+}
+
+pub(super) fn delete(path: &str) -> Builder {
+    Request::delete(path).header(header::HOST, HOST)
+}
+
 pub(super) async fn text(response: Response) -> String {
     String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap()
 }
@@ -101,6 +109,8 @@ async fn without_the_token_nothing_is_read_or_changed() {
         "/api/v1/nodes/etcd-1/poweroff",
         "/api/v1/nodes/etcd-1/blink",
         "/api/v1/machines/x/blink",
+        "/nodes/etcd-1/next-boot/rescue",
+        "/machines/x/next-boot/usual",
         "/discover/approve",
         "/discover/scan",
         "/media/download",

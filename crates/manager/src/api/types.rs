@@ -6,6 +6,7 @@ pub use media::{
     DiskStatus, MediumFormat, MediumKind, MediumRequest, MediumState, MediumStatus, WriteMediumRequest,
 };
 
+use crate::next_boot::NextBoot;
 use cairn_model::cluster::Role;
 use cairn_model::inventory::Inventory;
 use cairn_model::log::{LogEntry, Unit};
@@ -77,6 +78,9 @@ pub struct NodeStatus {
     /// What it told when it was last asked; an older agent does not.
     #[serde(default)]
     pub vitals: Option<NodeVitals>,
+    /// What it starts once, when it next boots from the network.
+    #[serde(default)]
+    pub next_boot: Option<NextBoot>,
 }
 
 /// How a node does.
@@ -128,6 +132,9 @@ pub struct MachineStatus {
     pub unfit: Option<String>,
     /// Why it gets nothing, or why the last attempt failed.
     pub refused: Option<String>,
+    /// What it starts once, when it next boots from the network.
+    #[serde(default)]
+    pub next_boot: Option<NextBoot>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -332,4 +339,11 @@ pub struct BlinkResponse {
     /// What blinks, in words.
     pub light: String,
     pub seconds: u32,
+}
+
+/// `PUT /api/v1/nodes/{name}/next-boot` and `PUT /api/v1/machines/{id}/next-boot`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NextBootRequest {
+    pub start: NextBoot,
 }

@@ -3,7 +3,7 @@
 //! Signed copies lie in the working directory, made anew when the image or the key is another. What can't be signed
 //! is served as it is: machines with Secure Boot off start it all the same, and the log says why.
 
-use super::{Entry, Image, ImageError, Programs, UKI, boot_loader, served};
+use super::{Entry, Image, ImageError, MEMORY_TEST, Programs, UKI, boot_loader, served};
 use cairn_layout::Arch;
 use cairn_secureboot::{KeyError, SignError, SigningKey, sign};
 use cairn_workflow::log::chain;
@@ -76,8 +76,8 @@ impl Signed {
         let mut held = self.key.lock().unwrap_or_else(PoisonError::into_inner);
         let key = derived(&mut held, owner)?;
         let (mut signed, mut paths) = (Vec::new(), BTreeMap::new());
-        for name in [UKI, boot_loader(image.arch)] {
-            // an image that lacks one is refused where it is used
+        for name in [UKI, boot_loader(image.arch), MEMORY_TEST] {
+            // an image that lacks one is refused where it is used; only that of x86-64 has a memory test
             let Some(plain) = image.manifest.files.get(name) else { continue };
             let of = hex::encode(Sha256::digest([key.certificate(), plain.sha256.as_bytes()].concat()));
             let path = self.folder.join(served(image.arch, name));
@@ -87,7 +87,16 @@ impl Signed {
             }
             let entry = match Note::of(&path).filter(|note| note.of == of) {
                 Some(note) => note.entry,
-                None => make(&image.folder.join(name), &path, &key, of)?,
+                None => match make(&image.folder.join(name), &path, &key, of) {
+                    Ok(entry) => entry,
+                    // nodes start without it
+                    Err(error) if name == MEMORY_TEST => {
+                        let because = chain(&error);
+                        tracing::warn!(because, "the memory test is served unsigned");
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                },
             };
             signed.push((name.to_owned(), entry));
             paths.insert(name, path);

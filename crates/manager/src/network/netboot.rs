@@ -3,15 +3,15 @@
 use super::way::{self, Way};
 use super::{BootView, scan};
 use crate::core::{Core, unix_now};
-use crate::image::{self, ARCHITECTURES, PXE_LOADER, UKI};
+use crate::image::{self, ARCHITECTURES, MEMORY_TEST, PXE_LOADER, UKI};
 use crate::journal::Journal;
 use crate::options::{Netboot, Wish};
 use cairn_host::interface::{self, Interface};
 use cairn_host::port::{self, Holder, Protocol};
 use cairn_layout::Arch;
 use cairn_netboot::{
-    Because, Bios, BootAnswer, Config, Files, HTTP_PORT, Images, MachineRequest, OwnCable, Port, Server,
-    StartError, State, Trouble,
+    Because, Bios, BootAnswer, Config, Event, Files, HTTP_PORT, Images, MachineRequest, OneShot, OwnCable,
+    Port, Server, StartError, State, Trouble,
 };
 use cairn_workflow::log::chain;
 use std::convert::Infallible;
@@ -19,7 +19,8 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -44,7 +45,10 @@ fn images(arm64: bool) -> Images {
 /// What is served of the images, beside `others`.
 fn shelf(others: Files, path: impl Fn(Arch, &str) -> PathBuf) -> Files {
     let of = |arch| image::files(arch).map(|name| (arch, name));
-    let all = ARCHITECTURES.into_iter().flat_map(of).chain([(Arch::X86_64, PXE_LOADER)]);
+    let all = ARCHITECTURES
+        .into_iter()
+        .flat_map(of)
+        .chain([PXE_LOADER, MEMORY_TEST].map(|name| (Arch::X86_64, name)));
     let files =
         all.fold(others, |files, (arch, name)| files.with(image::served(arch, name), path(arch, name)));
     files.with_uki(UKI, path(Arch::X86_64, UKI))
@@ -148,6 +152,7 @@ async fn serve(
         }
         None => BootAnswer::Nothing,
     };
+    let policy = OneShot::around(policy, Arc::clone(&core.wishes));
     // Where the owner left it to us, another DHCP server is no reason to wait: it only shows the other way.
     let changed = if wanted.wish == Wish::Fitting { SOON } else { AGAIN };
     let server = match Server::start(config, Arc::new(policy), Arc::clone(&core.story)).await {
@@ -167,11 +172,12 @@ async fn serve(
         let base = format!("http://{address}:{HTTP_PORT}");
         network.netboot = BootView::Running { interface: interface.clone(), way, base };
     }
-    let (mut state, troubles) = (server.state(), server.troubles());
+    let (mut state, troubles, events) = (server.state(), server.troubles(), server.events());
     let stopped = tokio::select! {
         stopped = state.wait_for(|state| matches!(state, State::Stopped { .. })) => stopped,
         never = show(core, troubles) => match never {},
         never = sign_again(core) => match never {},
+        never = grant(core, events) => match never {},
     };
     core.network().boot_troubles.clear();
     match stopped.as_deref() {
@@ -194,6 +200,19 @@ async fn sign_again(core: &Core) -> Infallible {
         // what is wrong with it is said where it is used
         for arch in ARCHITECTURES {
             let _ = core.image(arch).await;
+        }
+    }
+}
+
+/// Sees to it that what a machine was to start once is over when it has started it.
+async fn grant(core: &Core, mut events: broadcast::Receiver<Event>) -> Infallible {
+    loop {
+        match events.recv().await {
+            Ok(event) => core.wishes.see(&event),
+            // Time ends a wish, too.
+            Err(RecvError::Lagged(_)) => {}
+            // Its end is told elsewhere.
+            Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 }
@@ -269,6 +288,7 @@ mod tests {
             bios.loader,
             bios.script,
             format!("{UKI}/linux"),
+            MEMORY_TEST.to_owned(),
             format!("{UKI}/initrd"),
         ] {
             assert!(shelf.serves(&name), "{name}");

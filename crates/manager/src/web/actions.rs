@@ -16,10 +16,10 @@ pub fn shown(result: Result<impl IntoResponse, Problem>, back: &str) -> Response
     }
 }
 
-fn page_of(node: &Path<String>) -> String {
+pub fn page_of(node: &str) -> String {
     // what is no node's name would be no path either
-    let is_name = node.0.parse::<cairn_model::cluster::Name>().is_ok();
-    if is_name { format!("/nodes/{}", node.0) } else { "/cluster".into() }
+    let is_name = node.parse::<cairn_model::cluster::Name>().is_ok();
+    if is_name { format!("/nodes/{node}") } else { "/cluster".into() }
 }
 
 pub async fn restart(session: Session, state: State<Shared>, name: Path<String>) -> Response {

@@ -3,7 +3,7 @@
 mod approve;
 mod machine;
 
-use super::{network, ui, words};
+use super::{network, next_boot, ui, words};
 use crate::api::Status;
 use crate::network::types::NetworkReport;
 use cairn_model::cluster::Role;
@@ -36,6 +36,7 @@ pub fn content(status: &Status, report: &NetworkReport) -> Markup {
                 ul.machines { @for machine in others { (machine::other(machine)) } }
             }
         }
+        @if !status.machines.is_empty() { (next_boot::form()) }
         (network::machines_without_cairn(report))
         (network::scan_section(report))
     }

@@ -3,7 +3,7 @@
 use super::discover::disk_words;
 use super::history::history;
 use super::ui::{self, state};
-use super::{cluster, words};
+use super::{cluster, next_boot, words};
 use crate::api::{NodeStatus, NodeVitals};
 use crate::feed::Item;
 use cairn_model::cluster::Role;
@@ -96,6 +96,13 @@ fn actions(node: &NodeStatus) -> Markup {
                     (ui::confirm("poweroff", "Switch off", "It stops what it runs and goes off. Somebody has to press its button to bring it back.",
                         &format!("Switch {} off", node.name), &action("poweroff")))
                 }
+            }
+        }
+        @if node.enrolled {
+            section aria-labelledby="next-boot-title" {
+                h2 #next-boot-title { "Next network boot" }
+                (next_boot::choice("start-once", &format!("/nodes/{}", node.name), node.next_boot))
+                (next_boot::form())
             }
         }
         @if node.role != Role::Etcd {

@@ -3,7 +3,7 @@
 use super::media::MediaView;
 use crate::api::{
     ClusterStatus, DiskStatus, EtcdMemberStatus, EtcdStatus, JobStatus, LanStatus, MachineStatus, MediumKind,
-    MediumState, MediumStatus, NetworkStatus, NodeStatus, NodeVitals, Status,
+    MediumState, MediumStatus, NetworkStatus, NextBoot, NodeStatus, NodeVitals, Status,
 };
 use crate::feed::{Feed, Item};
 use crate::network::types::{
@@ -71,6 +71,7 @@ fn machine(number: u8, product: &str, inventory: Inventory) -> MachineStatus {
         suggested_because: Some("7800 MiB of memory and 4 cores can run applications".into()),
         unfit: None,
         refused: None,
+        next_boot: None,
     }
 }
 
@@ -101,6 +102,7 @@ pub fn node(number: u8, name: &str, role: Role, phase: Phase) -> NodeStatus {
             ),
         }),
         job: None,
+        next_boot: None,
         vitals: there.then(|| NodeVitals {
             told: Vitals {
                 uptime_seconds: 400_000,
@@ -184,6 +186,7 @@ fn cluster(nodes: Vec<NodeStatus>, machines: Vec<MachineStatus>, etcd: EtcdStatu
 pub fn evening(tick: u64) -> Status {
     let mut third = node(2, "etcd-3", Role::Etcd, Phase::Unreachable);
     third.conditions.push(Condition::waiting("last attempt: connection refused"));
+    third.next_boot = Some(NextBoot::MemoryTest);
     let mut compute = node(3, "compute-1", Role::Compute, Phase::Installing);
     compute.job = Some(installing(tick));
     let mut running = node(0, "etcd-1", Role::Etcd, Phase::Running);
@@ -215,6 +218,7 @@ pub fn evening(tick: u64) -> Status {
     let mut by_stick = machine(6, "DELL OptiPlex 3060", inventory("Intel Core i3-8100T", 7_890, two));
     (by_stick.code, by_stick.claims, by_stick.waits_for_disk) = (None, Some("compute-2".into()), true);
     by_stick.refused = Some("no disk was named, and more than one would do".into());
+    by_stick.next_boot = Some(NextBoot::Rescue);
     let machines = vec![
         machine(3, "LENOVO ThinkCentre M720q", inventory("Intel Core i5-8500T", 15_890, big)),
         machine(

@@ -3,7 +3,7 @@
 use crate::api::MachineStatus;
 use crate::approve::fits;
 use crate::web::ui::{self, Choice, Tone, notice, state};
-use crate::web::words;
+use crate::web::{next_boot, words};
 use cairn_model::inventory::{Disk, Firmware, Inventory};
 use cairn_model::phase::Phase;
 use maud::{Markup, html};
@@ -83,6 +83,7 @@ fn head(machine: &MachineStatus) -> Markup {
         @if machine.phase != Phase::Unreachable {
             (ui::blink(&format!("/api/v1/machines/{}/blink", machine.id), &machine.short_id))
         }
+        (next_boot::choice(&format!("once-{}", machine.short_id), &format!("/machines/{}", machine.id), machine.next_boot))
     }
 }
 
