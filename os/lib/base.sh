@@ -5,7 +5,8 @@
 # base_build DIR makes
 #   DIR/root/         the trimmed root tree, kernel modules as .ko.zst, firmware of the drivers that are in
 #   DIR/boot/         vmlinuz, kernel-version, the EFI stub, systemd-boot; of x86-64 iPXE for a BIOS's PXE ROM, a
-#                     memory test for UEFI, and microcode.cpio
+#                     memory test for UEFI, and microcode.cpio; of arm64 pi/, what a Raspberry Pi starts with
+#                     instead of UEFI
 #   DIR/packages.txt  each package with its exact version
 
 packages() { listed "$1" "$os/packages"; }
@@ -82,6 +83,7 @@ base_boot_files() {
     cp "$from"/usr/lib/systemd/boot/efi/{"linux$efi.efi.stub","$loader"} "$dir/boot/"
     mkdir -p "$dir/root/usr/lib/systemd/boot/efi"
     cp "$from/usr/bin/bootctl" "$dir/root/usr/bin/"
+    [ "$arch" != arm64 ] || base_pi_files "$from" "$dir/boot/pi"
     [ "$arch" = x86-64 ] || return 0
     cp "$from/usr/lib/ipxe/undionly.kpxe" "$dir/boot/"
     cp "$from/boot/memtest86+x64.efi" "$dir/boot/memtest.efi"
@@ -96,6 +98,19 @@ base_boot_files() {
     cat "$from"/usr/lib/firmware/amd-ucode/*.bin >"$microcode/AuthenticAMD.bin"
     make_cpio "$dir/microcode" >"$dir/boot/microcode.cpio"
     rm -rf "$dir/microcode"
+}
+
+# A Raspberry Pi has its firmware and the device trees of its boards on the card. Those boards that share the SoC of
+# the Zero 2 W are in, because an emulator has one of them (docs/decisions/0019-raspberry-pi-boot.md). The licence has to
+# go with the firmware.
+base_pi_files() {
+    local from=$1 to=$2 board
+    mkdir -p "$to"
+    cp "$from"/usr/lib/raspi-firmware/{bootcode.bin,start.elf,fixup.dat} "$to/"
+    cp "$from/usr/share/doc/raspi-firmware/copyright" "$to/LICENCE.txt"
+    for board in zero-2-w 3-a-plus 3-b 3-b-plus; do
+        cp "$from"/usr/lib/linux-image-*/broadcom/"bcm2837-rpi-$board.dtb" "$to/"
+    done
 }
 
 # Debian's modules are packed with xz, which costs a slow machine seconds at every boot; zstd does not.

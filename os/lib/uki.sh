@@ -19,9 +19,9 @@ uki_build() {
 manifest() {
     local version=$1 hash=$2 dir=$3 file comma=
     printf '{"version": "%s", "arch": "%s", "root_hash": "%s", "files": {' "$version" "$arch" "$hash"
-    for file in "$dir"/*.{efi,kpxe} "$dir"/root.{erofs,verity}; do
+    for file in "$dir"/*.{efi,kpxe} "$dir"/root.{erofs,verity} "$dir"/pi/*; do
         [ -f "$file" ] || continue
-        file=${file##*/}
+        file=${file#"$dir/"}
         printf '%s\n  "%s": {"size": %s, "sha256": "%s"}' "$comma" "$file" \
             "$(stat -c %s "$dir/$file")" "$(sha256sum <"$dir/$file" | cut -d' ' -f1)"
         comma=,

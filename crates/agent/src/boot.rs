@@ -1,8 +1,10 @@
 //! How this machine boots: which disk it was started from, what lies on its boot partition, and the
-//! boot counter. This is the UEFI backend; a Raspberry Pi's firmware becomes a second one.
+//! boot counter. What UEFI and a Raspberry Pi do differently on the disk is [`cairn_layout::boot`]; here is how each says
+//! what was started.
 
 use crate::inventory::sector_size;
-use cairn_layout::{BootEntry, Esp, SectorSize, SyncedFile};
+use cairn_layout::boot::pi::STARTED_AS;
+use cairn_layout::{BootEntry, Esp, Firmware, SectorSize, SyncedFile};
 use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,8 @@ pub enum BootError {
     Open(PathBuf, #[source] io::Error),
     #[error("the boot partition of {0} can't be used")]
     Esp(PathBuf, #[source] cairn_layout::esp::EspError),
+    #[error("the versions on the boot partition of {0} can't be changed")]
+    Versions(PathBuf, #[source] cairn_layout::boot::BootError),
 }
 
 /// The disk that the machine was started from.
@@ -34,10 +38,16 @@ impl BootDisk {
     /// `None` for a machine that was started from the network. Waits for a disk that the firmware
     /// knows and the kernel does not know yet: a USB stick takes its time.
     pub fn find() -> Option<Self> {
-        let partition = loader_variable("LoaderDevicePartUUID")?.to_lowercase();
-        let link = Path::new("/dev/disk/by-partuuid").join(partition);
-        wait_for(&link, "waiting for the disk that this machine was started from");
-        let device = link.canonicalize().ok()?;
+        let words = "waiting for the disk that this machine was started from";
+        let device = if started_as(&command_line()).is_some() {
+            // A Raspberry Pi's boot ROM knows no other disk than the card in its slot.
+            wait_until(card_partition, words)
+        } else {
+            let partition = loader_variable("LoaderDevicePartUUID")?.to_lowercase();
+            let link = Path::new("/dev/disk/by-partuuid").join(partition);
+            wait_for(&link, words);
+            link.canonicalize().ok()?
+        };
         // Nobody writes to this disk before its root is in use. After each write udev asks the kernel to
         // read the partition table anew; with no partition in use that succeeds, all partitions vanish for
         // a moment, and systemd gives up setting the root up.
@@ -99,15 +109,17 @@ impl BootDisk {
     /// When the boot partition can't be written to.
     fn recount(&self, change: impl Fn(&BootEntry) -> BootEntry) -> Result<(), BootError> {
         let Some(running) = running_entry() else { return Ok(()) };
-        self.with_esp(|esp| {
-            for entry in esp.entries()? {
-                let changed = change(&entry);
-                if entry.stem == running.stem && changed != entry {
-                    esp.rename_entry(&entry, &changed)?;
-                }
+        let failed = |e| BootError::Versions(self.path.clone(), e);
+        let mut disk = self.open()?;
+        let mut esp = Esp::open(&mut disk, self.sector).map_err(|e| BootError::Esp(self.path.clone(), e))?;
+        let firmware = Firmware::of(&mut esp).map_err(failed)?;
+        for entry in firmware.entries(&mut esp).map_err(failed)? {
+            let changed = change(&entry);
+            if entry.stem == running.stem && changed != entry {
+                firmware.recount(&mut esp, &entry, &changed).map_err(failed)?;
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     /// Waiting for a key is no failed boot: takes back the attempt that the boot loader counted.
@@ -136,14 +148,41 @@ impl BootDisk {
 }
 
 fn wait_for(path: &Path, words: &str) {
+    wait_until(|| path.exists().then_some(()), words);
+}
+
+fn wait_until<T>(look: impl Fn() -> Option<T>, words: &str) -> T {
     let mut said = false;
-    while !path.exists() {
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
         if !said {
             tracing::info!("{words}");
             said = true;
         }
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// The boot partition of the card in a Raspberry Pi.
+fn card_partition() -> Option<PathBuf> {
+    std::fs::read_dir("/sys/class/block").ok()?.flatten().find_map(|entry| {
+        let uevent = std::fs::read_to_string(entry.path().join("uevent")).ok()?;
+        is_card_partition(&uevent).then(|| Path::new("/dev").join(entry.file_name()))
+    })
+}
+
+/// `uevent` of a block device, see Documentation/ABI/stable/sysfs-block.
+fn is_card_partition(uevent: &str) -> bool {
+    let has = |line: &str| uevent.lines().any(|l| l == line);
+    uevent.lines().any(|l| l.starts_with("DEVNAME=mmcblk")) && has("PARTNAME=cairn-esp")
+}
+
+/// The version that a Raspberry Pi's card says it was started as.
+fn started_as(command_line: &str) -> Option<BootEntry> {
+    let stem = command_line.split_whitespace().find_map(|word| word.strip_prefix(STARTED_AS))?;
+    BootEntry::parse(&format!("{stem}.efi"))
 }
 
 /// Secure Boot as the firmware says it, off where it says nothing.
@@ -177,8 +216,11 @@ fn decode_variable(bytes: &[u8]) -> Option<String> {
     String::from_utf16(&units).ok().filter(|text| !text.is_empty())
 }
 
-/// The entry that systemd-boot counted for this start; it names none when the entry had no counter.
+/// The entry that was counted for this start. systemd-boot names none when the entry had no counter.
 fn running_entry() -> Option<BootEntry> {
+    if let Some(entry) = started_as(&command_line()) {
+        return Some(entry);
+    }
     let path = loader_variable("LoaderBootCountPath")?;
     BootEntry::parse(path.rsplit(['\\', '/']).next()?)
 }
@@ -195,6 +237,21 @@ pub fn partition(disk: &Path, number: u32) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_raspberry_pi_says_on_its_command_line_what_was_started() {
+        let entry = started_as("ro console=ttyS1,115200 cairn.pi=cairn_0.1.0-abcd\n").unwrap();
+        assert!(entry.is_version("0.1.0+abcd") && entry.is_good());
+        assert_eq!(started_as("ro roothash=ab"), None);
+    }
+
+    #[test]
+    fn the_boot_partition_of_a_raspberry_pi_is_on_the_card_and_not_on_a_stick() {
+        let uevent = |name, part| format!("DEVNAME={name}\nDEVTYPE=partition\nPARTN=1\nPARTNAME={part}\n");
+        assert!(is_card_partition(&uevent("mmcblk0p1", "cairn-esp")));
+        assert!(!is_card_partition(&uevent("mmcblk0p2", "cairn-root-a")));
+        assert!(!is_card_partition(&uevent("sda1", "cairn-esp")));
+    }
 
     #[test]
     fn a_loader_variable_is_text_behind_attributes() {

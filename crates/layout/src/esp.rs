@@ -25,6 +25,7 @@ use self::fat::Fat;
 use crate::boot_entry::BootEntry;
 use crate::device::{Device, Window};
 use crate::gpt::{GptError, Table};
+use crate::install::Source;
 use crate::plan::{ESP_NUMBER, SectorSize};
 
 const LABEL: [u8; 11] = *b"CAIRN-ESP  ";
@@ -169,6 +170,38 @@ impl<'d, D: Device> Esp<'d, D> {
         let gone =
             self.tidy().and_then(|()| self.forget(path)).and_then(|()| self.forget(&replace::beside(path)));
         gone.map_err(|e| EspError::Write(path.to_owned(), e))
+    }
+
+    /// Replaces a small file's only sector, in place: a power cut leaves the old or the new one, for firmware too. The
+    /// file keeps its size.
+    pub fn overwrite(&mut self, path: &str, sector: &[u8; 512]) -> Result<(), EspError> {
+        let failed = |e| EspError::Write(path.to_owned(), e);
+        let mut fat = self.fat().map_err(failed)?;
+        let found = fat.find(path).and_then(|f| f.ok_or_else(|| io::ErrorKind::NotFound.into()));
+        fat.overwrite(&found.map_err(failed)?, sector).map_err(failed)
+    }
+
+    /// Writes a file of any size, making its folder as needed. Nothing of it can be relied on until this returns.
+    pub(crate) fn write_large(
+        &mut self,
+        path: &str,
+        source: Source<'_>,
+        step: &mut dyn FnMut(u64),
+    ) -> Result<(), EspError> {
+        let failed = |e| EspError::Write(path.to_owned(), e);
+        self.tidy().map_err(failed)?;
+        self.make_parents(path).map_err(failed)?;
+        self.forget(path).map_err(failed)?;
+        self.session(&[path], |fs| fill(fs, path, source.reader, source.len, step)).map_err(failed)
+    }
+
+    /// Cut short, this leaves a folder that is none: for a boot partition that is being made, not for one in use.
+    pub(crate) fn make_folder(&mut self, path: &str) -> Result<(), EspError> {
+        self.make_dir(path).map_err(|e| EspError::Write(path.to_owned(), e))
+    }
+
+    fn make_parents(&mut self, path: &str) -> io::Result<()> {
+        path.match_indices('/').try_for_each(|(at, _)| self.make_dir(path.get(..at).unwrap_or_default()))
     }
 
     fn forget(&mut self, path: &str) -> io::Result<()> {

@@ -5,6 +5,10 @@
 //! program that must not die; and it writes the primary's entries before the backup's and never
 //! flushes between, where a power cut must leave one whole table.
 
+mod mbr;
+
+pub use mbr::Mbr;
+
 use std::io::{self, Read, Seek};
 
 use uuid::{Uuid, uuid};
@@ -58,6 +62,7 @@ pub struct Table {
     pub disk_sectors: u64,
     pub disk_guid: Uuid,
     pub entries: Vec<Entry>,
+    pub mbr: Mbr,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +124,7 @@ impl Table {
         device::write_at(dev, own * sector, &header)?;
         dev.flush()?;
         if which == Copy::Primary {
-            device::write_at(dev, 0, &self.protective_mbr())?;
+            device::write_at(dev, 0, &self.encode_mbr())?;
             dev.flush()?;
         }
         Ok(())
@@ -162,26 +167,6 @@ impl Table {
             array.resize(number as usize * ENTRY_LEN, 0);
         }
         array
-    }
-
-    fn protective_mbr(&self) -> Vec<u8> {
-        let sectors = u32::try_from(self.disk_sectors - 1).unwrap_or(u32::MAX);
-        let mut mbr = vec![0; 446];
-        // Not bootable; from sector 1 on (CHS 0/0/2); type EE; an end that no CHS reaches.
-        mbr.extend_from_slice(&[0, 0, 2, 0, 0xEE, 0xFF, 0xFF, 0xFF]);
-        mbr.extend_from_slice(&1_u32.to_le_bytes());
-        mbr.extend_from_slice(&sectors.to_le_bytes());
-        mbr.resize(510, 0);
-        mbr.extend_from_slice(&[0x55, 0xAA]);
-        pad(&mut mbr, self.sector.bytes());
-        mbr
-    }
-
-    pub(crate) fn protective_mbr_is_current(&self, dev: &mut (impl Read + Seek)) -> io::Result<bool> {
-        let wanted = self.protective_mbr();
-        let mut found = vec![0; wanted.len()];
-        device::read_at(dev, 0, &mut found)?;
-        Ok(found == wanted)
     }
 
     /// The primary where it is whole, else the backup at the end of the device.
@@ -227,6 +212,7 @@ impl Table {
             disk_sectors: header.own.max(header.other).saturating_add(1),
             disk_guid: header.disk_guid,
             entries: entries.filter_map(|(number, bytes)| decode_entry(number, bytes)).collect(),
+            mbr: Mbr::read(dev)?,
         }))
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! 1. backup at the real end (new table): the old primary rules, all is done again;
 //! 2. the head of the data partition is cleared (it also holds the image's own backup): likewise;
-//! 3. primary and protective MBR: where the primary is torn, the backup holds the new table and only
+//! 3. primary and MBR: where the primary is torn, the backup holds the new table and only
 //!    the primary is written again; where it is whole, there is nothing left to do.
 //!
 //! So the data partition is cleared only while no valid primary names it, never once it may have been
@@ -81,7 +81,7 @@ fn restore(dev: &mut impl Device, table: &Table, source: Copy) -> Result<(), Gro
     }
     if source == Copy::Backup
         || !whole(Table::read_copy(dev, table.sector, Copy::Primary)?)
-        || !table.protective_mbr_is_current(dev)?
+        || !table.mbr_is_current(dev)?
     {
         table.write_copy(dev, Copy::Primary)?;
     }

@@ -7,7 +7,8 @@
 
 use std::io::{self, Read};
 
-use crate::boot_entry::{BootEntry, VersionError};
+use crate::boot::{self, BootError, Loader, Version};
+use crate::boot_entry::VersionError;
 use crate::device::{self, Device};
 use crate::esp::{Esp, EspError};
 use crate::gpt::{GptError, Table};
@@ -28,6 +29,8 @@ pub enum InstallError {
     Esp(#[from] EspError),
     #[error("the version does not fit into the boot entry's name")]
     Version(#[from] VersionError),
+    #[error("writing the first version failed")]
+    Boot(#[from] BootError),
     #[error("{0} failed")]
     Io(&'static str, #[source] io::Error),
     #[error("the disk has {have} bytes, but the layout was planned for {planned}")]
@@ -57,7 +60,7 @@ pub struct Root<'a> {
 pub struct Payload<'a> {
     /// As the manifest says it, such as `0.1.0+abcd1234`.
     pub version: &'a str,
-    pub boot_loader: &'a [u8],
+    pub loader: Loader<'a>,
     pub uki: Source<'a>,
     pub root: Root<'a>,
     /// More files for the boot partition, such as `cairn/join.json`.
@@ -79,13 +82,15 @@ pub fn install(
     payload: Payload<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), InstallError> {
-    let Payload { version, boot_loader, mut uki, root, files } = payload;
-    let entry = BootEntry::fresh(version)?;
+    let Payload { version, loader, uki, root, files } = payload;
     let have = device::size(dev).map_err(|e| InstallError::Io("asking for the disk's size", e))?;
     if have != layout.disk_bytes {
         return Err(InstallError::Size { have, planned: layout.disk_bytes });
     }
-    let table = layout.table(seed);
+    let table = match loader {
+        Loader::SystemdBoot(_) => layout.table(seed),
+        Loader::RaspberryPi(_) => layout.table(seed).hybrid(),
+    };
     table.write(dev)?;
     clear(dev, layout).map_err(|e| InstallError::Io("clearing what was on the disk", e))?;
 
@@ -99,17 +104,18 @@ pub fn install(
 
     let esp = layout.partition(ESP_NUMBER).ok_or(InstallError::Missing(ESP_NUMBER))?;
     let mut esp = Esp::format(dev, esp.start, esp.len, layout.sector, seed.volume_id())?;
-    esp.write("loader/loader.conf", LOADER_CONF)?;
     for (path, bytes) in files {
         esp.write(path, bytes)?;
     }
-    esp.write_entry(&entry, &mut uki.reader, uki.len, &mut step)?;
-    esp.write(layout.arch.removable_loader(), boot_loader)?;
+    boot::install(
+        &mut esp,
+        layout.arch,
+        loader,
+        Version { name: version, uki, device_trees: &[] },
+        &mut step,
+    )?;
     dev.flush().map_err(|e| InstallError::Io("waiting for the disk", e))
 }
-
-/// No menu, no editor (it could change the kernel's command line), nothing but our own entries.
-const LOADER_CONF: &[u8] = b"timeout 0\neditor no\nauto-entries no\nauto-firmware no\n";
 
 /// Writes an image into a slot and gives its partitions the GUIDs by which it is found. The slot
 /// must not be the running one. Progress counts the two images.

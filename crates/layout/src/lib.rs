@@ -9,13 +9,15 @@
 //! what is on it.
 //!
 //! Start with [`plan`] (the table of partitions), then [`install`] (writing it) and [`grow`] (a
-//! prepared medium's first boot); [`esp`] is for the files that firmware and systemd-boot read.
+//! prepared medium's first boot); [`boot`] is what UEFI and a Raspberry Pi do differently, [`esp`] the files that
+//! firmware reads.
 //!
 //! **Flushing.** What is said here about power cuts holds if `flush()` means "it is on the disk". For
 //! [`std::fs::File`] it means nothing at all: wrap files and block devices in [`SyncedFile`].
 
 #![forbid(unsafe_code)]
 
+pub mod boot;
 pub mod boot_entry;
 pub mod device;
 pub mod esp;
@@ -25,6 +27,7 @@ pub mod inspect;
 pub mod install;
 pub mod plan;
 
+pub use boot::{Board, Firmware, Loader};
 pub use boot_entry::BootEntry;
 pub use device::{Device, SyncedFile};
 pub use esp::Esp;

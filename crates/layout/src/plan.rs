@@ -298,6 +298,7 @@ impl Layout {
             disk_sectors: self.disk_bytes / sector,
             disk_guid: seed.guid("disk"),
             entries: entries.collect(),
+            mbr: gpt::Mbr::Protective,
         }
     }
 }

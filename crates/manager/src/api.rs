@@ -49,9 +49,9 @@ pub(crate) use secure_boot::certificate;
 pub use types::{
     ActionStatus, ApproveRequest, ApproveResponse, BlinkRequest, BlinkResponse, CheckResult, CheckStatus,
     ClusterStatus, DiskStatus, EtcdMemberStatus, EtcdStatus, EventMessage, JobStatus, LogBroken,
-    MachineStatus, MediumFormat, MediumKind, MediumRequest, MediumState, MediumStatus, NetworkStatus,
-    NewRequest, NewResponse, NextBootRequest, NodeLog, NodeStatus, NodeUnits, NodeVitals, OpenRequest,
-    OpenState, PowerResponse, ServerSentEvent, Status, WriteMediumRequest,
+    MachineStatus, MediumBoard, MediumFormat, MediumKind, MediumRequest, MediumState, MediumStatus,
+    NetworkStatus, NewRequest, NewResponse, NextBootRequest, NodeLog, NodeStatus, NodeUnits, NodeVitals,
+    OpenRequest, OpenState, PowerResponse, ServerSentEvent, Status, WriteMediumRequest,
 };
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ pub mod gzip;
 pub mod job;
 pub mod list;
 pub mod observe;
+#[cfg(test)]
+mod pi_tests;
 pub mod send;
 pub mod sparse;
 pub mod write;
@@ -20,7 +22,7 @@ use crate::image::{self, Image, ImageError, ROOT, UKI, VERITY};
 use crate::journal::{JournalError, Medium};
 use axum::http::StatusCode;
 use cairn_layout::install::{Root, Source, medium_bytes};
-use cairn_layout::{Arch, InstallError, Layout, Payload, SectorSize, Seed, SyncedFile, install};
+use cairn_layout::{Board, InstallError, Layout, Loader, Payload, SectorSize, Seed, SyncedFile, install};
 use cairn_model::cluster::Name;
 use cairn_model::wifi::{FILE as WIFI_FILE, Wifi};
 use cairn_vault::IssueError;
@@ -42,6 +44,12 @@ pub enum MediaError {
     NoSuchNode(Name),
     #[error("a machine has taken the place of '{0}' already; remove that node first")]
     PlaceTaken(Name),
+    #[error(
+        "a Raspberry Pi has no inner disk that an installer stick could install onto; prepare an SD card"
+    )]
+    NoInnerDisk,
+    #[error("the arm64 image has no files for a Raspberry Pi; build it again (`make arm64`)")]
+    NoPiFiles,
     #[error("a join key is good for at most 90 days")]
     TooLong,
     #[error(transparent)]
@@ -77,8 +85,10 @@ impl MediaError {
         match self {
             Self::NoSuchNode(_) => (StatusCode::NOT_FOUND, "no-such-node"),
             Self::PlaceTaken(_) => (StatusCode::CONFLICT, "place-taken"),
-            Self::TooLong => (StatusCode::UNPROCESSABLE_ENTITY, "bad-request"),
-            Self::Image(_) | Self::File(..) | Self::RootHash => (StatusCode::CONFLICT, "no-image"),
+            Self::TooLong | Self::NoInnerDisk => (StatusCode::UNPROCESSABLE_ENTITY, "bad-request"),
+            Self::Image(_) | Self::File(..) | Self::RootHash | Self::NoPiFiles => {
+                (StatusCode::CONFLICT, "no-image")
+            }
             Self::Write(WriteError::Gone(_)) => (StatusCode::NOT_FOUND, "no-such-disk"),
             Self::Write(_) => (StatusCode::CONFLICT, "disk-refused"),
             Self::Busy => (StatusCode::CONFLICT, "busy"),
@@ -91,6 +101,8 @@ impl MediaError {
 pub struct Wish {
     pub node: Name,
     pub kind: MediumKind,
+    /// What starts from it.
+    pub board: Board,
     /// Seconds for which the join key is good.
     pub valid: Option<u64>,
     /// What a machine without a cable needs.
@@ -101,11 +113,14 @@ impl Wish {
     /// # Errors
     /// When the node can't have a medium, or not for so long.
     pub fn check(&self, core: &Core) -> Result<(), MediaError> {
-        let Self { node: name, kind: _, valid, wifi: _ } = self;
+        let Self { node: name, kind, board, valid, wifi: _ } = self;
         let file = core.book.file();
         let node = file.cluster().node(name).ok_or_else(|| MediaError::NoSuchNode(name.clone()))?;
         if node.enrolled.is_some() {
             return Err(MediaError::PlaceTaken(name.clone()));
+        }
+        if *board == Board::PiZero2W && *kind == MediumKind::Installer {
+            return Err(MediaError::NoInnerDisk);
         }
         if valid.is_some_and(|valid| valid > LONGEST) { Err(MediaError::TooLong) } else { Ok(()) }
     }
@@ -136,7 +151,9 @@ pub struct Prepared {
 
 pub async fn prepare(core: &Core, wish: Wish) -> Result<Prepared, MediaError> {
     wish.check(core)?;
-    let Wish { node: name, kind, valid, wifi } = wish;
+    let Wish { node: name, kind, board, valid, wifi } = wish;
+    // its firmware looks into the slot for a card, and nowhere else
+    let kind = if board == Board::PiZero2W { MediumKind::Sd } else { kind };
     let (key_id, expires) = (Uuid::new_v4(), unix_now().saturating_add(valid.unwrap_or(VALID)));
     let file = core.book.file();
     let material = file.keyring().join_material(&name, key_id, expires, onto(kind))?;
@@ -144,8 +161,10 @@ pub async fn prepare(core: &Core, wish: Wish) -> Result<Prepared, MediaError> {
         join: Zeroizing::new(serde_json::to_vec(&material)?),
         wifi: wifi.as_ref().map(serde_json::to_vec).transpose()?.map(Zeroizing::new),
         onto: onto(kind),
+        board,
+        seed: Seed(random()?),
     };
-    let (node_image, work) = (core.image(Arch::X86_64).await?, core.book.work().path().to_owned());
+    let (node_image, work) = (core.image(board.arch()).await?, core.book.work().path().to_owned());
     let (file, length, sha256) = tokio::task::spawn_blocking(move || {
         let (file, length) = write(&node_image, &work, &own)?;
         let sha256 = sparse::sha256(&file, length).map_err(|error| MediaError::Temporary(work, error))?;
@@ -172,19 +191,48 @@ struct Own {
     join: Zeroizing<Vec<u8>>,
     wifi: Option<Zeroizing<Vec<u8>>>,
     onto: Onto,
+    board: Board,
+    seed: Seed,
+}
+
+fn random() -> Result<[u8; 16], MediaError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(MediaError::Random)?;
+    Ok(bytes)
+}
+
+/// What the image has for a Raspberry Pi.
+fn pi_files(node_image: &Image) -> Result<Vec<(String, Vec<u8>)>, MediaError> {
+    let names = node_image.manifest.files.keys().filter_map(|name| name.strip_prefix("pi/"));
+    let read = |name: &str| {
+        let path = node_image.path(&format!("pi/{name}"));
+        let bytes = std::fs::read(&path).map_err(|error| MediaError::File(path, error))?;
+        Ok((name.to_owned(), bytes))
+    };
+    let files: Vec<_> = names.map(read).collect::<Result<_, MediaError>>()?;
+    if files.is_empty() { Err(MediaError::NoPiFiles) } else { Ok(files) }
 }
 
 /// Some 450 MB into a sparse file without a name: nothing is left of it, whatever happens.
 fn write(node_image: &Image, work: &Path, own: &Own) -> Result<(File, u64), MediaError> {
-    let Own { join, wifi, onto } = own;
+    let Own { join, wifi, onto, board, seed } = own;
     let manifest = &node_image.manifest;
     let open = |name: &'static str| -> Result<(File, u64), MediaError> {
         let path = node_image.path(name);
         let file = File::open(&path).map_err(|error| MediaError::File(path, error))?;
         Ok((file, manifest.file(name)?.size))
     };
-    let loader = node_image.path(image::boot_loader(node_image.arch));
-    let boot_loader = std::fs::read(&loader).map_err(|error| MediaError::File(loader, error))?;
+    let (boot_loader, pi_files) = match board {
+        Board::Uefi => {
+            let path = node_image.path(image::boot_loader(node_image.arch));
+            (std::fs::read(&path).map_err(|error| MediaError::File(path, error))?, Vec::new())
+        }
+        Board::PiZero2W => (Vec::new(), pi_files(node_image)?),
+    };
+    let loader = match board {
+        Board::Uefi => Loader::SystemdBoot(&boot_loader),
+        Board::PiZero2W => Loader::RaspberryPi(&pi_files),
+    };
     let ((mut uki, uki_len), (mut root, root_len), (mut verity, verity_len)) =
         (open(UKI)?, open(ROOT)?, open(VERITY)?);
     let room = |error| MediaError::Temporary(work.to_owned(), error);
@@ -193,8 +241,6 @@ fn write(node_image: &Image, work: &Path, own: &Own) -> Result<(File, u64), Medi
     let (sector, arch) = (SectorSize::B512, node_image.arch);
     let length = medium_bytes(sector, arch);
     image.set_len(length).map_err(room)?;
-    let mut seed = [0; 16];
-    getrandom::fill(&mut seed).map_err(MediaError::Random)?;
     // an installer stick says what is on it, so that its machine can check what it copies
     let source = serde_json::to_vec(&node_image.source("installer stick:")?)?;
     let mut files = vec![("cairn/join.json", join.as_slice())];
@@ -210,7 +256,7 @@ fn write(node_image: &Image, work: &Path, own: &Own) -> Result<(File, u64), Medi
     }
     let payload = Payload {
         version: &manifest.version,
-        boot_loader: &boot_loader,
+        loader,
         uki: Source { reader: &mut uki, len: uki_len },
         root: Root {
             hash: manifest.root_hash.parse().map_err(|_| MediaError::RootHash)?,
@@ -220,7 +266,7 @@ fn write(node_image: &Image, work: &Path, own: &Own) -> Result<(File, u64), Medi
         files: &files,
     };
     let mut device = SyncedFile(image);
-    install::install(&mut device, &Layout::medium(sector, arch), &Seed(seed), payload, &mut |_| {})?;
+    install::install(&mut device, &Layout::medium(sector, arch), seed, payload, &mut |_| {})?;
     let SyncedFile(image) = device;
     Ok((image, length))
 }

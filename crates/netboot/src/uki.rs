@@ -13,12 +13,8 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use object::LittleEndian;
-use object::pe::{ImageDosHeader, ImageNtHeaders64};
-use object::read::pe::ImageNtHeaders;
+use cairn_uki::{HEADERS, Sections};
 
-/// PE headers and section table end well before; no more is read to find the sections.
-const HEADERS: u64 = 64 * 1024;
 /// The kernel's own bound on x86 is 2,047 characters.
 const LONGEST_COMMAND_LINE: u64 = 2047;
 
@@ -43,15 +39,9 @@ pub enum UkiError {
     /// It can't be opened or read.
     #[error("the image can't be read")]
     Read(#[from] io::Error),
-    /// No PE headers, or damaged ones.
-    #[error("the image is no 64-bit EFI program: build it again")]
-    NoProgram(#[source] object::Error),
-    /// A section that a UKI has.
-    #[error("the image has no section {0}: it is no unified kernel image, or one without that part")]
-    Missing(&'static str),
-    /// The file ends before the section does.
-    #[error("the image's section {0} lies outside of the file, which was cut off: build it again")]
-    CutOff(&'static str),
+    /// It is no UKI, or not all of one.
+    #[error(transparent)]
+    Image(#[from] cairn_uki::UkiError),
     /// Too long, not text, or with characters that iPXE takes for its own.
     #[error("the image's command line can't be put into a script for iPXE: {0}")]
     CommandLine(String),
@@ -106,7 +96,7 @@ impl Part {
         let sections = Sections::read(&headers, size)?;
         let range = match self {
             Self::Script => {
-                let range = sections.command_line.clone().ok_or(UkiError::Missing(".cmdline"))?;
+                let range = sections.command_line.clone().ok_or(cairn_uki::UkiError::Missing(".cmdline"))?;
                 let length = range.end - range.start;
                 let length = usize::try_from(length.min(LONGEST_COMMAND_LINE + 1)).unwrap_or(0);
                 let mut text = vec![0; length];
@@ -115,50 +105,10 @@ impl Part {
             }
             Self::Image => 0..size,
             Self::Linux => sections.linux,
-            Self::Microcode => sections.microcode.ok_or(UkiError::Missing(".ucode"))?,
-            Self::Initrd => sections.initrd.ok_or(UkiError::Missing(".initrd"))?,
+            Self::Microcode => sections.microcode.ok_or(cairn_uki::UkiError::Missing(".ucode"))?,
+            Self::Initrd => sections.initrd.ok_or(cairn_uki::UkiError::Missing(".initrd"))?,
         };
         Ok(Content::Bytes(file, range))
-    }
-}
-
-/// Where the parts lie in the file. Of sections of one name the first counts, as for the UKI's own stub.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sections {
-    /// `.linux`
-    pub linux: Range<u64>,
-    /// `.initrd`
-    pub initrd: Option<Range<u64>>,
-    /// `.ucode`
-    pub microcode: Option<Range<u64>>,
-    /// `.cmdline`
-    pub command_line: Option<Range<u64>>,
-}
-
-impl Sections {
-    /// Reads the beginning of a file that has `size` bytes.
-    pub fn read(headers: &[u8], size: u64) -> Result<Self, UkiError> {
-        let dos = ImageDosHeader::parse(headers).map_err(UkiError::NoProgram)?;
-        let mut offset = dos.nt_headers_offset().into();
-        let (nt, _) = ImageNtHeaders64::parse(headers, &mut offset).map_err(UkiError::NoProgram)?;
-        let table = nt.sections(headers, offset).map_err(UkiError::NoProgram)?;
-        let find = |name: &'static str| -> Result<Option<Range<u64>>, UkiError> {
-            let Some(section) = table.iter().find(|section| section.raw_name() == name.as_bytes()) else {
-                return Ok(None);
-            };
-            // What is on the disk is padded, and what is loaded may have room behind it.
-            let length =
-                section.size_of_raw_data.get(LittleEndian).min(section.virtual_size.get(LittleEndian));
-            let start = u64::from(section.pointer_to_raw_data.get(LittleEndian));
-            let end = start + u64::from(length);
-            if end > size { Err(UkiError::CutOff(name)) } else { Ok(Some(start..end)) }
-        };
-        Ok(Self {
-            linux: find(".linux")?.ok_or(UkiError::Missing(".linux"))?,
-            initrd: find(".initrd")?,
-            microcode: find(".ucode")?,
-            command_line: find(".cmdline")?,
-        })
     }
 }
 
@@ -191,44 +141,8 @@ fn script(sections: &Sections, command_line: &[u8]) -> Result<String, UkiError> 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use proptest::prelude::*;
 
-    const BODY: usize = 1024;
-
-    /// A PE file with these sections, each padded to 512 bytes on the disk.
-    pub(crate) fn image(sections: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut bytes = vec![0; BODY];
-        bytes[..2].copy_from_slice(b"MZ");
-        bytes[0x3c] = 0x80;
-        bytes[0x80..0x84].copy_from_slice(b"PE\0\0");
-        bytes[0x84..0x86].copy_from_slice(&0x8664_u16.to_le_bytes());
-        bytes[0x86] = sections.len() as u8;
-        // The optional header without data directories: 112 bytes.
-        bytes[0x94] = 112;
-        bytes[0x98..0x9a].copy_from_slice(&0x20b_u16.to_le_bytes());
-        for (number, (name, data)) in sections.iter().enumerate() {
-            let at = 0x98 + 112 + number * 40;
-            bytes[at..at + name.len()].copy_from_slice(name.as_bytes());
-            let numbers = [data.len(), 0x1000, data.len().next_multiple_of(512), bytes.len()];
-            for (field, number) in numbers.into_iter().enumerate() {
-                let at = at + 8 + field * 4;
-                bytes[at..at + 4].copy_from_slice(&(number as u32).to_le_bytes());
-            }
-            bytes.extend_from_slice(data);
-            bytes.resize(bytes.len().next_multiple_of(512), 0);
-        }
-        bytes
-    }
-
-    pub(crate) fn usual() -> Vec<u8> {
-        image(&[
-            (".text", b"stub"),
-            (".cmdline", b"root=/dev/mapper/root ro\0"),
-            (".ucode", b"microcode"),
-            (".initrd", b"the initrd"),
-            (".linux", b"the kernel"),
-        ])
-    }
+    pub(crate) use cairn_uki::sample::{image, usual};
 
     fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -289,37 +203,5 @@ chain image.efi root=/dev/mapper/root ro
             let image = image(&[(".linux", b"x"), (".cmdline", wrong.as_bytes())]);
             assert!(matches!(fetched(Part::Script, &image), Err(UkiError::CommandLine(_))), "{wrong:?}");
         }
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_a_part_that_lies_outside_of_the_file(
-            changes in prop::collection::vec((0_usize..1500, any::<u8>()), 0..12), cut in 0_usize..4000,
-        ) {
-            let mut bytes = usual();
-            bytes.truncate(cut);
-            for (at, byte) in changes {
-                if let Some(place) = bytes.get_mut(at) {
-                    *place = byte;
-                }
-            }
-            let size = bytes.len() as u64;
-            if let Ok(sections) = Sections::read(&bytes, size) {
-                let Sections { linux, initrd, microcode, command_line } = sections;
-                for range in [Some(linux), initrd, microcode, command_line].into_iter().flatten() {
-                    prop_assert!(range.start <= range.end && range.end <= size);
-                }
-            }
-            let _ = fetched_quietly(&bytes);
-        }
-
-        #[test]
-        fn any_bytes_are_an_image_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..700)) {
-            let _ = Sections::read(&bytes, bytes.len() as u64);
-        }
-    }
-
-    fn fetched_quietly(image: &[u8]) -> Result<Content, UkiError> {
-        Part::Script.open(file(image).path())
     }
 }

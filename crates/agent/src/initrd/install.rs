@@ -14,7 +14,7 @@ use crate::keys::Keys;
 use crate::state::{BootIdentity, IDENTITY_FILE, JOIN_FILE, KEYS_FILE, NodeState, StateError};
 use crate::volume::{self, VolumeError};
 use cairn_layout::install::{Root, Source};
-use cairn_layout::{Arch, Layout, Payload, Progress, Seed};
+use cairn_layout::{Arch, Layout, Loader, Payload, Progress, Seed};
 use cairn_wire::message::{EnrolOrder, Target, install_steps};
 use cairn_workflow::log::chain;
 use cairn_workflow::{EventLog, Plan, What};
@@ -136,7 +136,7 @@ fn write_system(disk: &BootDisk, system: System, log: &EventLog) -> Result<Vec<u
     let layout = Layout::plan(size, disk.sector(), arch)?;
     let payload = Payload {
         version: &version,
-        boot_loader: &[],
+        loader: Loader::SystemdBoot(&[]),
         uki: Source { reader: &mut uki, len: uki_length },
         root: Root {
             hash: root_hash.parse()?,

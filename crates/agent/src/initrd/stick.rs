@@ -134,7 +134,7 @@ fn retired(arch: Arch) -> [&'static str; 5] {
 mod tests {
     use super::*;
     use cairn_layout::install::{Root, Source, medium_bytes};
-    use cairn_layout::{Layout, Payload, Seed, install};
+    use cairn_layout::{Layout, Loader, Payload, Seed, install};
     use cairn_wire::message::ImageFile;
     use sha2::{Digest, Sha256};
     use std::fs::File;
@@ -166,7 +166,7 @@ mod tests {
         device.set_len(medium_bytes(SECTOR, ARCH)).unwrap();
         let payload = Payload {
             version: &source.version,
-            boot_loader: loader,
+            loader: Loader::SystemdBoot(loader),
             uki: Source { reader: &mut uki, len: source.uki.size },
             root: Root {
                 hash: source.root_hash.parse().unwrap(),

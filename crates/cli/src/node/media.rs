@@ -7,7 +7,8 @@ use crate::wifi::WifiArguments;
 use crate::{medium, say};
 use anyhow::{Context, Result, bail};
 use cairn_manager::api::{
-    DiskStatus, JobStatus, MediumKind, MediumRequest, MediumState, MediumStatus, WriteMediumRequest,
+    DiskStatus, JobStatus, MediumBoard, MediumKind, MediumRequest, MediumState, MediumStatus,
+    WriteMediumRequest,
 };
 use cairn_model::cluster::Name;
 use cairn_workflow::RowState;
@@ -28,9 +29,12 @@ pub struct PrepareArguments {
     /// Write it to this disk of the manager's machine, as `cairn node disks` names it; what is on it is lost
     #[arg(long, value_name = "ID", conflicts_with = "output")]
     disk: Option<String>,
-    /// What it will be
-    #[arg(long, value_enum, default_value_t = Kind::Usb)]
-    kind: Kind,
+    /// What it will be: a USB stick, for a Raspberry Pi an SD card
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
+    /// What starts from it
+    #[arg(long, value_enum, default_value_t = Board::Uefi)]
+    board: Board,
     #[command(flatten)]
     wifi: WifiArguments,
     /// How long its join key is good, in hours
@@ -38,6 +42,24 @@ pub struct PrepareArguments {
     valid: u64,
     #[command(flatten)]
     connection: Connection,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Board {
+    /// Any x86-64 machine with UEFI
+    Uefi,
+    /// A Raspberry Pi Zero 2 W, from an SD card
+    #[value(name = "pi-zero-2-w")]
+    PiZero2W,
+}
+
+impl From<Board> for MediumBoard {
+    fn from(board: Board) -> Self {
+        match board {
+            Board::Uefi => Self::Uefi,
+            Board::PiZero2W => Self::PiZero2W,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -63,15 +85,17 @@ impl From<Kind> for MediumKind {
 /// # Errors
 /// What the manager says, or where it failed.
 pub fn prepare(arguments: PrepareArguments) -> Result<()> {
-    let PrepareArguments { node, output, disk, kind, wifi, valid, connection } = arguments;
+    let PrepareArguments { node, output, disk, kind, board, wifi, valid, connection } = arguments;
     let seconds = valid.checked_mul(3600).context("so many hours are longer than time itself")?;
     let wifi = wifi.get()?;
-    let (client, valid_seconds, kind) = (connection.open()?, Some(seconds), MediumKind::from(kind));
+    let usual = if matches!(board, Board::PiZero2W) { Kind::Sd } else { Kind::Usb };
+    let (kind, board) = (MediumKind::from(kind.unwrap_or(usual)), MediumBoard::from(board));
+    let (client, valid_seconds) = (connection.open()?, Some(seconds));
     if let Some(disk) = disk {
-        return write(&client, &node, &WriteMediumRequest { disk, valid_seconds, kind, wifi });
+        return write(&client, &node, &WriteMediumRequest { disk, valid_seconds, kind, board, wifi });
     }
     let output = output.context("name a file with --output, or a disk with --disk")?;
-    let request = MediumRequest { valid_seconds, kind, wifi, ..MediumRequest::default() };
+    let request = MediumRequest { valid_seconds, kind, board, wifi, ..MediumRequest::default() };
     save(&client, &node, &request, &output)
 }
 

@@ -226,6 +226,17 @@ impl<'d, D: Device> Fat<'d, D> {
         self.window.flush()
     }
 
+    /// New content for a file of one sector: one write, and neither FAT nor folder changes.
+    pub fn overwrite(&mut self, found: &Found, sector: &[u8; 512]) -> io::Result<()> {
+        let cluster = found.cluster();
+        if found.is_dir() || found.size() != 512 || !self.is_cluster(cluster) {
+            return Err(io::Error::other("it is no file of one sector"));
+        }
+        let at = self.data_start + u64::from(cluster - 2) * self.cluster_bytes;
+        device::write_at(&mut self.window, at, sector)?;
+        self.window.flush()
+    }
+
     /// Takes the name away and leaves the content alone: the short name, which holds it all, first.
     /// The whole slot is cleared, though the mark would do, so that no later half-written entry can
     /// come by this one's cluster.

@@ -58,9 +58,7 @@ impl<D: Device> Esp<'_, D> {
     }
 
     fn put(&mut self, path: &str, content: &[u8]) -> io::Result<()> {
-        for (at, _) in path.match_indices('/') {
-            self.make_dir(path.get(..at).unwrap_or_default())?;
-        }
+        self.make_parents(path)?;
         self.session(&[path], |fs| {
             let mut file = fs.root_dir().create_file(path)?;
             file.write_all(content)?;

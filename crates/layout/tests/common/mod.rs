@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use cairn_layout::install::{Root, Source};
-use cairn_layout::{Payload, RootHash, Seed};
+use cairn_layout::{Arch, Layout, Loader, Payload, RootHash, SectorSize, Seed, install};
 
 pub const SEED: Seed = Seed([7; 16]);
 const BLOCK: u64 = 512;
@@ -158,13 +158,47 @@ pub fn uki() -> Vec<u8> {
 
 pub const VERSION: &str = "0.1.0+00112233";
 
+/// What a Raspberry Pi's card holds beside a version, by name.
+pub fn pi_files() -> Vec<(String, Vec<u8>)> {
+    let boards = ["zero-2-w", "3-a-plus", "3-b", "3-b-plus"].map(|board| format!("bcm2837-rpi-{board}.dtb"));
+    let firmware = ["bootcode.bin", "start.elf", "fixup.dat", "LICENCE.txt"].map(str::to_owned);
+    firmware.into_iter().chain(boards).map(|name| (name.clone(), name.repeat(40).into_bytes())).collect()
+}
+
+/// A UKI that can be taken apart.
+pub fn whole_uki(kernel: &str) -> Vec<u8> {
+    let initrd = vec![b'i'; 9000];
+    let sections: [(&str, &[u8]); 3] = [
+        (".cmdline", b"root=/dev/mapper/root ro console=tty0"),
+        (".initrd", &initrd),
+        (".linux", kernel.as_bytes()),
+    ];
+    cairn_uki::sample::image(&sections)
+}
+
+/// A card for a Raspberry Pi, as it is prepared.
+pub fn pi_card() -> SparseDisk {
+    let layout = Layout::medium(SectorSize::B512, Arch::Arm64);
+    let mut disk = SparseDisk::new(layout.disk_bytes);
+    let (files, uki) = (pi_files(), whole_uki("kernel one"));
+    with_payload_of(Loader::RaspberryPi(&files), &uki, |p| {
+        install(&mut disk, &layout, &SEED, p, &mut |_| ())
+    })
+    .unwrap();
+    disk.powered().without_zeros()
+}
+
 /// Hands a payload to something; the readers live as long as that takes.
 pub fn with_payload<T>(act: impl FnOnce(Payload<'_>) -> T) -> T {
-    let (root, verity, uki) = (root_image(), verity_image(), uki());
+    with_payload_of(Loader::SystemdBoot(b"MZ this is systemd-boot"), &uki(), act)
+}
+
+pub fn with_payload_of<T>(loader: Loader<'_>, uki: &[u8], act: impl FnOnce(Payload<'_>) -> T) -> T {
+    let (root, verity) = (root_image(), verity_image());
     act(Payload {
         version: VERSION,
-        boot_loader: b"MZ this is systemd-boot",
-        uki: Source { len: uki.len() as u64, reader: &mut uki.as_slice() },
+        loader,
+        uki: Source { len: uki.len() as u64, reader: &mut &*uki },
         root: Root {
             hash: hash(),
             root: Source { len: root.len() as u64, reader: &mut root.as_slice() },

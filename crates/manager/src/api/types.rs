@@ -3,7 +3,8 @@
 mod media;
 
 pub use media::{
-    DiskStatus, MediumFormat, MediumKind, MediumRequest, MediumState, MediumStatus, WriteMediumRequest,
+    DiskStatus, MediumBoard, MediumFormat, MediumKind, MediumRequest, MediumState, MediumStatus,
+    WriteMediumRequest,
 };
 
 use crate::next_boot::NextBoot;

@@ -107,7 +107,7 @@ mod tests {
     use crate::api::MediumKind;
     use crate::feed::Feed;
     use crate::simulation::{Lab, new_file};
-    use cairn_layout::{Esp, SectorSize};
+    use cairn_layout::{Board, Esp, SectorSize};
     use std::time::SystemTime;
 
     #[tokio::test]
@@ -119,7 +119,13 @@ mod tests {
         let path = used_disk(folder.path());
         let device = Loop::new(&path);
         let node: Name = "etcd-1".parse().unwrap();
-        let wish = || Wish { node: node.clone(), kind: MediumKind::Usb, valid: None, wifi: None };
+        let wish = || Wish {
+            node: node.clone(),
+            kind: MediumKind::Usb,
+            board: Board::Uefi,
+            valid: None,
+            wifi: None,
+        };
 
         lab.core.jobs.plan(plan(&node));
         let work = run(Arc::clone(&lab.core), wish(), claim(&device.as_stick()).unwrap());
@@ -142,7 +148,8 @@ mod tests {
         let lab = Lab::start(folder.path(), "work");
         let device = Loop::new(&used_disk(folder.path()));
         let node: Name = "etcd-1".parse().unwrap();
-        let wish = Wish { node: node.clone(), kind: MediumKind::Usb, valid: None, wifi: None };
+        let wish =
+            Wish { node: node.clone(), kind: MediumKind::Usb, board: Board::Uefi, valid: None, wifi: None };
         lab.core.jobs.plan(plan(&node));
         // there is no node image
         let work = run(Arc::clone(&lab.core), wish, claim(&device.as_stick()).unwrap());

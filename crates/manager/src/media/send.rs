@@ -64,6 +64,7 @@ mod tests {
     use crate::media::{Wish, prepare};
     use crate::simulation::{Lab, name, new_file};
     use axum::body::to_bytes;
+    use cairn_layout::Board;
     use sha2::{Digest as _, Sha256};
 
     #[tokio::test]
@@ -72,7 +73,8 @@ mod tests {
         new_file(folder.path());
         let lab = Lab::start(folder.path(), "work");
         crate::image::tests::fake(&folder.path().join("image"));
-        let wish = Wish { node: name("etcd-1"), kind: MediumKind::Usb, valid: None, wifi: None };
+        let wish =
+            Wish { node: name("etcd-1"), kind: MediumKind::Usb, board: Board::Uefi, valid: None, wifi: None };
         let medium = prepare(&lab.core, wish).await.unwrap();
         let (length, announced) = (medium.length, medium.sha256.clone());
         let (mut sum, mut sent) = (Sha256::new(), 0);

@@ -44,6 +44,12 @@ pub fn content(status: &Status, view: &MediaView) -> Markup {
     }
 }
 
+/// As the API names them.
+const BOARDS: [(&str, &str, bool); 2] = [
+    ("uefi", "a PC or another machine with UEFI", true),
+    ("pi-zero-2-w", "a Raspberry Pi Zero 2 W, from an SD card", false),
+];
+
 fn form(free: &[Choice<'_>], disks: &[DiskStatus]) -> Markup {
     html! {
         form.card.medium #medium method="post" action="/media/download" {
@@ -58,6 +64,16 @@ fn form(free: &[Choice<'_>], disks: &[DiskStatus]) -> Markup {
                             input id=(id) type="radio" name="kind" value=(value) checked[kind == MediumKind::default()];
                             span { (kind) }
                         }
+                    }
+                }
+            }
+            fieldset.kinds {
+                legend { "It starts" }
+                @for (value, words, chosen) in BOARDS {
+                    @let id = format!("board-{value}");
+                    label.tick for=(id) {
+                        input id=(id) type="radio" name="board" value=(value) checked[chosen];
+                        span { (words) }
                     }
                 }
             }

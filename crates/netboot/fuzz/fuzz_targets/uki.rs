@@ -1,6 +1,6 @@
 #![no_main]
 
-use cairn_netboot::uki::Sections;
+use cairn_uki::Sections;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let size = bytes.len() as u64;

@@ -17,6 +17,8 @@ pub struct MediumRequest {
     #[serde(default)]
     pub kind: MediumKind,
     #[serde(default)]
+    pub board: MediumBoard,
+    #[serde(default)]
     pub format: MediumFormat,
     /// For a machine without a cable. It lies on the medium in the clear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,6 +45,27 @@ impl std::fmt::Display for MediumKind {
             Self::Usb => "USB stick",
             Self::Installer => "installer stick",
         })
+    }
+}
+
+/// What starts from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum MediumBoard {
+    /// Any x86-64 machine with UEFI.
+    #[default]
+    #[serde(rename = "uefi")]
+    Uefi,
+    /// A Raspberry Pi Zero 2 W, from an SD card only.
+    #[serde(rename = "pi-zero-2-w")]
+    PiZero2W,
+}
+
+impl From<MediumBoard> for cairn_layout::Board {
+    fn from(board: MediumBoard) -> Self {
+        match board {
+            MediumBoard::Uefi => Self::Uefi,
+            MediumBoard::PiZero2W => Self::PiZero2W,
+        }
     }
 }
 
@@ -80,6 +103,8 @@ pub struct WriteMediumRequest {
     pub valid_seconds: Option<u64>,
     #[serde(default)]
     pub kind: MediumKind,
+    #[serde(default)]
+    pub board: MediumBoard,
     /// As for an image that is downloaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wifi: Option<Wifi>,

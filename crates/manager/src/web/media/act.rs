@@ -1,7 +1,9 @@
 //! What the form for a medium does.
 
 use super::MediaView;
-use crate::api::{self, MediumFormat, MediumKind, MediumRequest, Problem, Session, Shared, Status};
+use crate::api::{
+    self, MediumBoard, MediumFormat, MediumKind, MediumRequest, Problem, Session, Shared, Status,
+};
 use crate::core::{Core, unix_now};
 use crate::media::{self, Wish, job};
 use crate::web::actions::shown;
@@ -20,6 +22,8 @@ use tokio::task::JoinError;
 pub struct Wanted {
     node: String,
     kind: MediumKind,
+    #[serde(default)]
+    board: MediumBoard,
     #[serde(default)]
     disk: String,
     #[serde(default)]
@@ -64,7 +68,13 @@ pub async fn download(_: Session, State(shared): State<Shared>, Form(mut wanted)
         Ok(wifi) => wifi,
         Err(error) => return ask_wifi(&error),
     };
-    let request = MediumRequest { kind: wanted.kind, format: MediumFormat::Gzip, valid_seconds: None, wifi };
+    let request = MediumRequest {
+        kind: wanted.kind,
+        board: wanted.board,
+        format: MediumFormat::Gzip,
+        valid_seconds: None,
+        wifi,
+    };
     shown(api::image(&shared, &wanted.node, request).await, "/media")
 }
 
@@ -73,7 +83,7 @@ pub async fn write(_: Session, State(shared): State<Shared>, Form(mut wanted): F
         Ok(wifi) => wifi,
         Err(error) => return ask_wifi(&error),
     };
-    let Wanted { node, kind, disk, erase, .. } = wanted;
+    let Wanted { node, kind, board, disk, erase, .. } = wanted;
     if disk.is_empty() {
         return ask("No disk was chosen. Choose the card or stick that the medium is written to.");
     }
@@ -81,7 +91,7 @@ pub async fn write(_: Session, State(shared): State<Shared>, Form(mut wanted): F
         return ask("Nothing was written: tick that everything on the chosen disk is lost, if it may be.");
     }
     let Ok(node) = node.parse::<Name>() else { return ask("No node was chosen. Choose whose medium it is.") };
-    let wish = Wish { node, kind, valid: None, wifi };
+    let wish = Wish { node, kind, board: board.into(), valid: None, wifi };
     let started = job::start(&shared.core, wish, disk).await.map_err(Problem::from);
     shown(started.map(|()| Redirect::to("/media").into_response()), "/media")
 }
