@@ -16,19 +16,19 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::CONTENT_LENGTH;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tower_http::services::ServeFile;
 
 use crate::files::Files;
 use crate::story::{Fetch, Story, Via};
 
 mod parts;
+mod pieces;
 
 /// Connections at once; further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 256;
@@ -172,19 +172,29 @@ async fn answer(
         return short(StatusCode::NOT_FOUND, "no such file is served\n");
     };
     let get = request.method() == Method::GET;
-    let response = match ServeFile::new(path).with_buf_chunk_size(CHUNK).try_call(request).await {
+    let response = match ServeFile::new(&path).try_call(request).await {
         Ok(response) => response,
-        Err(error) => {
-            Fetch::refuse(story, Via::Http, peer, name, &format!("the file can't be read: {error}"));
-            return short(StatusCode::INTERNAL_SERVER_ERROR, "the file can't be read\n");
-        }
+        Err(error) => return unreadable(story, peer, name, &error),
     };
-    if !response.status().is_success() || !get {
+    let announced = pieces::announced(response.status(), response.headers());
+    let Some((range, size)) = announced.filter(|_| get) else {
         return response.map(BodyExt::boxed_unsync);
-    }
-    let size = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let fetch = Fetch::start(story, Via::Http, peer, name, size.unwrap_or(0));
-    response.map(|body| Told::body(body, size.unwrap_or(0), fetch, under_way))
+    };
+    // The head is tower-http's, with all that it knows of ranges and dates; the bytes are read in our way.
+    let path = path.into_owned();
+    let opened = spawn_blocking(move || pieces::open(&path, size)).await.map_err(io::Error::other).flatten();
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) => return unreadable(story, peer, name, &error),
+    };
+    let length = range.end.saturating_sub(range.start);
+    let fetch = Fetch::start(story, Via::Http, peer, name, length);
+    response.map(|_| Told::body(pieces::body(file, range), length, fetch, under_way))
+}
+
+fn unreadable(story: &Arc<Story>, peer: IpAddr, name: &str, error: &io::Error) -> Answer {
+    Fetch::refuse(story, Via::Http, peer, name, &format!("the file can't be read: {error}"));
+    short(StatusCode::INTERNAL_SERVER_ERROR, "the file can't be read\n")
 }
 
 fn short(status: StatusCode, text: &'static str) -> Answer {
