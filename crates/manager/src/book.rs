@@ -150,7 +150,7 @@ impl Book {
     ///
     /// # Errors
     /// When it can't be opened, or is no descendant.
-    pub async fn take_up(&self, kept: KeptFile) -> Result<Arc<ClusterFile>, TakeUpError> {
+    pub async fn take_up(&self, kept: KeptFile) -> Result<Option<Arc<ClusterFile>>, TakeUpError> {
         let number = kept.generation;
         let (sealed, passphrase) = (kept.sealed.clone(), self.passphrase.clone());
         let opening = move || ClusterFile::open(&Sealed::parse(&sealed)?, &passphrase);
@@ -167,6 +167,10 @@ impl Book {
             match (opened.keyring().identity(), file.keyring().identity()) {
                 (Ok(theirs), Ok(ours)) if theirs == ours => {}
                 _ => return Err(TakeUpError::Rotated(number)),
+            }
+            // several nodes keep the same one, and are asked at the same time
+            if self.journal(|journal| journal.lineage.get(&number) == Some(&kept.hash)) {
+                return Ok(None);
             }
             if let Some(base) = self.journal(|journal| journal.base.clone())
                 && !descends(&kept, &base)
@@ -186,7 +190,7 @@ impl Book {
             taken
         };
         self.store(taken.cluster().generation).await?;
-        Ok(taken)
+        Ok(Some(taken))
     }
 
     /// The newest generation as a node keeps it.

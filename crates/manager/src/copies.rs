@@ -72,7 +72,7 @@ pub async fn take_up(
     };
     let Some(file) = file else { return Ok(()) };
     let before = core.book.file().cluster().generation;
-    let taken = core.book.take_up(*file).await?;
+    let Some(taken) = core.book.take_up(*file).await? else { return Ok(()) };
     let generation = taken.cluster().generation;
     tracing::info!(%node, before, generation, "went on from the newer cluster file that the node keeps");
     core.machine(key, |machine| machine.told = None);
@@ -94,6 +94,9 @@ pub async fn keep(core: &Core, client: &mut Client, keeps: &Keeps) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::tests::key;
+    use crate::simulation::Lab;
+    use cairn_model::cluster::Cluster;
 
     fn base() -> Base {
         Base { generation: 3, hash: "c".into() }
@@ -115,6 +118,19 @@ mod tests {
         ] {
             assert_eq!(standing(keeps.as_ref(), Some(&base()), &lineage, &left), expected, "{keeps:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_same_newer_file_from_several_nodes_is_taken_up_once() {
+        let folder = tempfile::tempdir().unwrap();
+        crate::simulation::new_file(folder.path());
+        let ahead = Lab::start(folder.path(), "ahead");
+        let change = |cluster: Cluster| cluster.with_enrolled(&"etcd-1".parse().unwrap(), key(1));
+        ahead.core.book.change(change).await.unwrap();
+        let newer = ahead.core.book.kept().await.unwrap();
+        let behind = Lab::start(folder.path(), "behind");
+        assert!(behind.core.book.take_up(newer.clone()).await.unwrap().is_some());
+        assert!(behind.core.book.take_up(newer).await.unwrap().is_none());
     }
 
     #[test]
