@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
-use common::{Cable, SERVER};
+use common::{Cable, SERVER, ip};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -89,6 +89,24 @@ fn a_file_of_70_mb_arrives_whole_by_tftp_and_http_in_little_memory() {
     }
     // An optimised build is far below; what counts is that no file is held in memory.
     assert!(server.memory_kib() < 40_000, "{} KiB", server.memory_kib());
+    server.stop();
+}
+
+#[test]
+fn windows_arrive_whole_where_the_kernel_does_not_take_several_blocks_at_once() {
+    let (cable, folder) = (Cable::new("mtu"), tempfile::tempdir().unwrap());
+    let content: Vec<u8> = (0..3_000_000_u32).map(|at| (at / 5) as u8).collect();
+    fs::write(folder.path().join("cairn.efi"), &content).unwrap();
+    // Less than a block, so that each goes in fragments.
+    assert!(ip(cable.server_end(), "link set eth0 mtu 1300").success());
+    let server = cable.netbootd(folder.path(), &QUICK);
+    server.until("running").unwrap();
+    cable.client_address("10.77.0.9/24");
+    let got = folder.path().join("got");
+    let options = ["--option=blksize 1468", "--option=windowsize 16"];
+    let names = ["-r", "cairn.efi", "-l", got.to_str().unwrap(), SERVER];
+    cable.client_ok(&[&["atftp", "--get"], &options[..], &names].concat());
+    assert!(fs::read(&got).unwrap() == content);
     server.stop();
 }
 

@@ -143,12 +143,16 @@ impl ReadRequest {
     }
 }
 
-/// A DATA packet. Block numbers roll over to 0 after 65,535, as every client that can fetch more expects.
-pub fn data(block: u64, content: &[u8], into: &mut Vec<u8>) {
+/// What stands before the content of a DATA packet.
+pub const DATA_HEADER: usize = 4;
+
+/// Writes the header of a DATA packet, whose content is there or still to come. Block numbers roll over to 0 after
+/// 65,535, as every client that can fetch more expects.
+pub fn data(block: u64, datagram: &mut [u8]) {
     let [.., high, low] = block.to_be_bytes();
-    into.clear();
-    into.extend_from_slice(&[0, 3, high, low]);
-    into.extend_from_slice(content);
+    if let Some(header) = datagram.first_chunk_mut::<DATA_HEADER>() {
+        *header = [0, 3, high, low];
+    }
 }
 
 /// An ERROR packet.
@@ -200,9 +204,9 @@ mod tests {
 
     #[test]
     fn the_block_number_rolls_over_to_zero() {
-        let mut bytes = Vec::new();
-        data(65_536, b"x", &mut bytes);
-        assert_eq!(bytes, b"\0\x03\0\0x");
+        let mut bytes = *b"    x";
+        data(65_536, &mut bytes);
+        assert_eq!(&bytes, b"\0\x03\0\0x");
     }
 
     proptest! {

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,6 +9,8 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
+use super::blocks::Blocks;
+use super::burst::{Burst, sent};
 use super::packet::{self, Code, FromClient, ReadRequest};
 use super::window::{Next, Window};
 use crate::story::Fetch;
@@ -21,9 +22,6 @@ const TRIES: u32 = 8;
 /// How long a client may be silent, whatever time between two tries it asked for: else a few requests would hold a
 /// place each for half an hour.
 const SILENCE: Duration = Duration::from_secs(40);
-/// Read ahead this much at most: the largest window fits. It starts with one window and doubles, so that a request
-/// whose sender never answers costs no more than what it is sent.
-const CHUNK: usize = 128 * 1024;
 
 /// A transfer before it starts.
 pub struct Transfer {
@@ -71,11 +69,11 @@ impl Transfer {
     async fn carry(&self, fetch: &mut Fetch) -> Result<(), Ended> {
         let block = self.request.block_size();
         let mut window = Window::new(self.size, block, self.request.window_size());
-        let mut content = Content { file: self.file.clone(), size: self.size, start: 0, bytes: Vec::new() };
+        let mut blocks = Blocks::new(self.file.clone(), self.size, block);
         if let Some(oack) = self.request.oack(self.size) {
             self.until_acknowledged(&oack).await?;
         }
-        let mut datagram = Vec::with_capacity(usize::from(block) + 4);
+        let mut burst = Burst::new(&self.socket, blocks.datagram(), self.request.window_size());
         let mut next = window.current();
         let mut tries = 0;
         loop {
@@ -83,11 +81,8 @@ impl Transfer {
                 Next::Done => return Ok(()),
                 Next::Wait => {}
                 Next::Send(first, last) => {
-                    for number in first..=last {
-                        let bytes = content.block(number, block, last).await.map_err(Ended::File)?;
-                        packet::data(number, bytes, &mut datagram);
-                        self.send(&datagram).await?;
-                    }
+                    let datagrams = blocks.datagrams(first, last).await.map_err(Ended::File)?;
+                    burst.send(datagrams).await.map_err(Ended::of)?;
                 }
             }
             next = match self.answer().await? {
@@ -113,7 +108,7 @@ impl Transfer {
     /// Sends the OACK until the client acknowledges it as block 0.
     async fn until_acknowledged(&self, oack: &[u8]) -> Result<(), Ended> {
         for _ in 0..self.tries() {
-            self.send(oack).await?;
+            sent(self.socket.send(oack).await).map_err(Ended::of)?;
             while let Some(number) = self.answer().await? {
                 if number == 0 {
                     return Ok(());
@@ -150,15 +145,6 @@ impl Transfer {
             }
         }
     }
-
-    async fn send(&self, bytes: &[u8]) -> Result<(), Ended> {
-        match self.socket.send(bytes).await {
-            Ok(_) => Ok(()),
-            // The queue of the card is full: as good as a lost packet, and the time-out repairs it.
-            Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => Ok(()),
-            Err(error) => Err(Ended::of(error)),
-        }
-    }
 }
 
 impl Ended {
@@ -168,40 +154,5 @@ impl Ended {
             io::ErrorKind::ConnectionRefused => Self::Client("it closed its port".to_owned()),
             _ => Self::Network(error),
         }
-    }
-}
-
-/// A piece of the file in memory.
-struct Content {
-    file: Arc<File>,
-    size: u64,
-    start: u64,
-    bytes: Vec<u8>,
-}
-
-impl Content {
-    /// The bytes of block `number`; the read goes at least up to block `last`.
-    async fn block(&mut self, number: u64, block: u16, last: u64) -> io::Result<&[u8]> {
-        let size = u64::from(block);
-        let from = (number.saturating_sub(1)).saturating_mul(size);
-        let to = self.size.min(from.saturating_add(size));
-        let end = self.start + self.bytes.len() as u64;
-        if from < self.start || to > end {
-            let window = usize::try_from((last - number + 1).saturating_mul(size)).unwrap_or(CHUNK);
-            self.read(from, window.max((self.bytes.len() * 2).min(CHUNK))).await?;
-        }
-        let offset = |at: u64| usize::try_from(at.saturating_sub(self.start)).unwrap_or(usize::MAX);
-        self.bytes.get(offset(from)..offset(to)).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
-    }
-
-    async fn read(&mut self, from: u64, length: usize) -> io::Result<()> {
-        let left = usize::try_from(self.size.saturating_sub(from)).unwrap_or(usize::MAX);
-        let file = self.file.clone();
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.resize(length.min(left), 0);
-        let read = move || file.read_exact_at(&mut bytes, from).map(|()| bytes);
-        self.bytes = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
-        self.start = from;
-        Ok(())
     }
 }
