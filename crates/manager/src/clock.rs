@@ -10,13 +10,17 @@ use tokio::time::Instant;
 
 /// Below it lie the seconds that are not told, and the time that an answer takes.
 const OFF: u64 = 5;
-/// One that does not keep the time is not told it with every word.
+/// One that does not keep the time is not told it with every word, but after each start.
 const TELL_AGAIN: Duration = Duration::from_secs(600);
 
 /// Whether a machine that says this now has to be told the time.
 pub fn is_off(description: &Description, unix_now: u64, told: Option<Instant>, now: Instant) -> bool {
-    let off = description.vitals.as_ref().is_some_and(|vitals| vitals.clock.abs_diff(unix_now) > OFF);
-    off && told.is_none_or(|told| now.saturating_duration_since(told) >= TELL_AGAIN)
+    let Some(vitals) = &description.vitals else { return false };
+    let told_before = |told: Instant| {
+        let ago = now.saturating_duration_since(told);
+        ago >= TELL_AGAIN || ago > Duration::from_secs(vitals.uptime_seconds)
+    };
+    vitals.clock.abs_diff(unix_now) > OFF && told.is_none_or(told_before)
 }
 
 /// # Errors
@@ -48,17 +52,19 @@ mod tests {
     #[test]
     fn a_machine_is_told_the_time_when_it_is_off_and_not_again_at_once() {
         let now = Instant::now();
-        let said = |clock| {
+        let said = |clock, uptime_seconds| {
             let mut said = description(AgentState::Fresh);
-            said.vitals = Some(Vitals { clock, ..Vitals::default() });
+            said.vitals = Some(Vitals { clock, uptime_seconds, ..Vitals::default() });
             said
         };
-        let off = |clock, told| is_off(&said(clock), 1_764_000_000, told, now);
+        let off = |clock, told| is_off(&said(clock, 3_600), 1_764_000_000, told, now);
         assert!(!off(1_764_000_000, None) && !off(1_764_000_005, None) && !off(1_763_999_995, None));
         assert!(off(0, None) && off(1_764_000_006, None) && off(3_155_760_000, None));
         assert!(!off(0, Some(now)));
-        let later = now + TELL_AGAIN;
-        assert!(is_off(&said(0), 1_764_000_000, Some(now), later));
+        let later =
+            |seconds, up| is_off(&said(0, up), 1_764_000_000, Some(now), now + Duration::from_secs(seconds));
+        assert!(!later(599, 3_600) && later(600, 3_600));
+        assert!(later(60, 59) && !later(60, 60), "what it was told before it restarted it may have lost");
         assert!(
             !is_off(&description(AgentState::Fresh), 1_764_000_000, None, now),
             "an older one tells nothing"
