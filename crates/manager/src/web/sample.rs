@@ -27,7 +27,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, SystemTime};
 
 #[cfg(test)]
-pub const HOSTILE: &str = "<script>alert(1)</script>\"'&";
+pub mod hostile;
 
 pub fn disk(id: &str, size_gb: u64, content: DiskContent) -> Disk {
     let (model, serial) = id.split_once('_').unwrap_or((id, "S1"));
@@ -360,29 +360,6 @@ pub fn wire() -> NetworkReport {
     }
 }
 
-#[cfg(test)]
-pub fn hostile_wire() -> NetworkReport {
-    let mut report = wire();
-    let text = || HOSTILE.to_owned();
-    for machine in &mut report.machines {
-        (machine.architecture, machine.diagnosis) = (Some(text()), text());
-        for line in &mut machine.story {
-            line.text = text();
-        }
-        if let Some(fetch) = &mut machine.fetch {
-            fetch.file = text();
-        }
-    }
-    if let Some(scan) = &mut report.last_scan {
-        scan.machines.iter_mut().for_each(|machine| machine.name = Some(text()));
-    }
-    for holder in report.ports.iter_mut().flat_map(|port| &mut port.holders) {
-        (holder.process, holder.command) = (Some(text()), Some(text()));
-    }
-    (report.sentence, report.hidden, report.troubles) = (text(), Some(text()), vec![text()]);
-    report
-}
-
 /// The page is on two networks.
 pub fn lan() -> LanStatus {
     let pairs: Vec<String> = (0..32_u8).map(|at| format!("{:02X}", at.wrapping_mul(57))).collect();
@@ -432,16 +409,6 @@ pub fn media() -> MediaView {
             .collect(),
         jobs: vec![("backup-1".into(), JobStatus { job: "write medium".into(), ..installing(9) })],
     }
-}
-
-#[cfg(test)]
-pub fn hostile_media() -> MediaView {
-    let mut view = media();
-    for (number, disk) in view.disks.iter_mut().enumerate() {
-        (disk.id, disk.product) = (format!("{HOSTILE} {number}"), HOSTILE.into());
-        disk.refused = Some(HOSTILE.into());
-    }
-    view
 }
 
 pub fn artifacts() -> Vec<artifacts::pull::Item> {
@@ -506,44 +473,4 @@ pub fn log_entry(at: Duration, number: u64) -> serde_json::Value {
         "priority": if number % 7 == 3 { 3 } else { 6 },
         "message": texts.get(index),
     })
-}
-
-/// Every word that comes from outside tries to be markup.
-#[cfg(test)]
-pub fn hostile() -> Status {
-    let mut status = evening(1);
-    let text = || HOSTILE.to_owned();
-    for node in &mut status.nodes {
-        node.conditions.push(Condition::fault(HOSTILE));
-        node.version = Some(text());
-        node.inventory.iter_mut().for_each(hostile_inventory);
-        for service in node.vitals.iter_mut().flat_map(|vitals| &mut vitals.told.services) {
-            (service.unit, service.detail) = (text(), text());
-        }
-        for row in node.job.iter_mut().flat_map(|job| &mut job.rows) {
-            (row.title, row.note) = (text(), Some(text()));
-        }
-    }
-    for machine in &mut status.machines {
-        (machine.unfit, machine.suggested_because) = (machine.code.is_none().then(text), Some(text()));
-        (machine.product, machine.claims, machine.refused) = (text(), Some(text()), Some(text()));
-        machine.inventory.iter_mut().for_each(hostile_inventory);
-    }
-    for member in &mut status.etcd.members {
-        member.error = Some(text());
-    }
-    (status.network.message, status.network.address_error) = (text(), Some(text()));
-    status.unhealthy_because = vec![text()];
-    status
-}
-
-#[cfg(test)]
-fn hostile_inventory(inventory: &mut Inventory) {
-    let text = || HOSTILE.to_owned();
-    (inventory.cpu.model, inventory.architecture) = (text(), text());
-    for (number, disk) in inventory.disks.iter_mut().enumerate() {
-        // two disks of a machine never have one id
-        (disk.id, disk.model) = (format!("{HOSTILE} {number}"), text());
-        disk.content = DiskContent::Holds(text());
-    }
 }

@@ -1,5 +1,5 @@
 use super::media::MediaView;
-use super::sample::{self, HOSTILE};
+use super::sample::{self, hostile, hostile::HOSTILE};
 use super::shell::{Page, Place};
 use super::*;
 use crate::api::{LanStatus, Status};
@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 /// The live part of every page.
 fn all(status: &Status) -> Vec<(&'static str, String)> {
-    let report = if *status == sample::hostile() { sample::hostile_wire() } else { sample::wire() };
-    let media = if *status == sample::hostile() { sample::hostile_media() } else { sample::media() };
+    let report = if *status == hostile::status() { hostile::wire() } else { sample::wire() };
+    let media = if *status == hostile::status() { hostile::media() } else { sample::media() };
     let page = |place, path: &'static str, content| {
         let page = Page { place, path, title: "", status, content };
         (path, page.live().into_string())
@@ -36,13 +36,13 @@ fn all(status: &Status) -> Vec<(&'static str, String)> {
 }
 
 fn every_sample() -> Vec<Status> {
-    vec![sample::evening(9), sample::calm(), sample::new(), sample::hundred(), sample::hostile()]
+    vec![sample::evening(9), sample::calm(), sample::new(), sample::hundred(), hostile::status()]
 }
 
 #[test]
 fn nothing_that_a_machine_says_becomes_markup() {
     let mut said = 0;
-    for (path, page) in all(&sample::hostile()) {
+    for (path, page) in all(&hostile::status()) {
         assert!(!page.contains("<script") && !page.contains(HOSTILE), "{path}: {page}");
         // an attribute can't be left either
         assert!(!page.contains("alert(1)</script>\"") && !page.contains("</script>\"'"), "{path}");
