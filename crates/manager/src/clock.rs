@@ -16,11 +16,11 @@ const TELL_AGAIN: Duration = Duration::from_secs(600);
 /// Whether a machine that says this now has to be told the time.
 pub fn is_off(description: &Description, unix_now: u64, told: Option<Instant>, now: Instant) -> bool {
     let Some(vitals) = &description.vitals else { return false };
-    let told_before = |told: Instant| {
+    let told_lately = told.is_some_and(|told| {
         let ago = now.saturating_duration_since(told);
-        ago >= TELL_AGAIN || ago > Duration::from_secs(vitals.uptime_seconds)
-    };
-    vitals.clock.abs_diff(unix_now) > OFF && told.is_none_or(told_before)
+        ago < TELL_AGAIN && ago <= Duration::from_secs(vitals.uptime_seconds)
+    });
+    vitals.clock.abs_diff(unix_now) > OFF && !told_lately
 }
 
 /// # Errors
