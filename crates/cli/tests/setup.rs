@@ -35,7 +35,17 @@ fn terminal(mut command: Command, folder: &Path) -> PtySession {
 fn left(terminal: &mut PtySession) {
     terminal.exp_string("Each one that comes is shown here. Waiting.").unwrap();
     terminal.send_control('c').unwrap();
-    terminal.exp_string("ended with 130").unwrap();
+    let ended = terminal.exp_string("ended with 130");
+    assert!(ended.is_ok(), "it goes on after Ctrl-C: {ended:?}\n{}", processes());
+}
+
+/// What each process of it does with signals: an interrupt was lost once in a hundred runs, and why is not known.
+fn processes() -> String {
+    let columns = "pid,ppid,pgid,tpgid,stat,wchan,pending,blocked,ignored,caught,args";
+    let output = Command::new("ps").args(["-e", "-ww", "-o", columns]).output().unwrap();
+    let listed = String::from_utf8_lossy(&output.stdout);
+    let of_it = listed.lines().enumerate().filter(|(at, line)| *at == 0 || line.contains("cairn"));
+    of_it.map(|(_, line)| line).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
