@@ -3,7 +3,7 @@
 
 use crate::scenarios::{etcd, unlocking};
 use crate::world::World;
-use crate::{command, evidence, figures, load, runner};
+use crate::{cards, command, evidence, figures, load, runner};
 use anyhow::{Context, Result, ensure};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -79,7 +79,9 @@ fn cut(world: &World) -> Result<()> {
 fn loaded(world: &World, seconds: u64) -> Result<()> {
     let at_rest = memory(world)?;
     let before = etcd::terms(world)?;
+    let cards = cards::imitate(world, &MEMBERS)?;
     let told = load::put_on(world, seconds)?;
+    let stalls = cards.stop()?;
     let under_load = memory(world)?;
     let after = etcd::terms(world)?;
     {
@@ -87,6 +89,7 @@ fn loaded(world: &World, seconds: u64) -> Result<()> {
         figures.size("used memory of an arm64 etcd node of 512 MB at rest", at_rest, "220 MB");
         figures.size("the same at the end of the load", under_load, "380 MB");
         figures.set("the load, and what became of it", told.to_string(), "");
+        figures.set("stalls of one card or another meanwhile", stalls.to_string(), "");
     }
     ensure!(at_rest <= MOST_AT_REST, "at rest a member uses {at_rest} bytes");
     ensure!(under_load <= MOST_UNDER_LOAD, "under load a member uses {under_load} bytes");

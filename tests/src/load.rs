@@ -1,28 +1,34 @@
-//! The load of a k3s on etcd: many small objects, some writes, more reads, and watches, by etcd's JSON gateway from
-//! inside the lab's network.
+//! The load of a k3s on etcd: many small objects, some writes, more reads, and watches, from inside the lab's network.
 
 use crate::scenarios::etcd::CLIENT_FILES;
 use crate::world::World;
 use anyhow::{Context, Result, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use etcd_client::{
+    Certificate, Client, ConnectOptions, Identity, PutOptions, TlsOptions, WatchOptions, WatchStream,
+};
 use serde_json::{Value, json};
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use ureq::Agent;
-use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 pub const COMMAND: &str = "etcd-load";
 const KEYS: u64 = 5_000;
 const VALUE_BYTES: usize = 2_000;
-const WRITES_A_SECOND: u64 = 50;
-const READS_A_SECOND: u64 = 200;
-const WATCHES: usize = 100;
-const WORKERS: u64 = 10;
+const WRITES_A_SECOND: u32 = 50;
+const READS_A_SECOND: u32 = 200;
+/// As many as there are kinds of objects.
+const WATCHES: u64 = 100;
+/// Requests under way; what would be more is left out and counted.
+const AT_ONCE: usize = 250;
+/// Of those that fill an empty etcd.
+const FILLING: usize = 20;
+/// Kubernetes' API server gives up on a request to etcd no sooner.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Puts the load on the members; what it printed.
 ///
@@ -44,154 +50,166 @@ pub fn put_on(world: &World, seconds: u64) -> Result<Value> {
 /// # Errors
 /// As [`put_on`].
 pub fn run(folder: &Path, seconds: u64, endpoints: &[&str]) -> Result<ExitCode> {
-    ensure!(!endpoints.is_empty(), "no endpoint was named");
-    let agent = agent(folder)?;
-    let counts = Arc::new(Counts::default());
-    let began = Instant::now();
-    spread(endpoints, |endpoint, worker| {
-        for key in (worker..KEYS).step_by(WORKERS as usize) {
-            write(&agent, endpoint, key)?;
-        }
-        Ok(())
-    })?;
-    let filled = began.elapsed();
-    for number in 0..WATCHES {
-        let (agent, counts) = (agent.clone(), Arc::clone(&counts));
-        let endpoint = pick(endpoints, number as u64).to_owned();
-        // they end with this program
-        std::thread::spawn(move || watch(&agent, &endpoint, number as u64, &counts));
-    }
-    let end = Instant::now() + Duration::from_secs(seconds);
-    spread(endpoints, |endpoint, worker| paced(&agent, endpoint, worker, end, &counts))?;
-    let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-    let slowest = |count: &AtomicU64| of(count) / 1_000;
-    let told = json!({
-        "filled_seconds": filled.as_secs(),
-        "writes": of(&counts.writes),
-        "reads": of(&counts.reads),
-        "events": of(&counts.events),
-        "watches": of(&counts.watches),
-        "slowest_write_ms": slowest(&counts.slowest_write),
-        "slowest_read_ms": slowest(&counts.slowest_read),
-    });
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let told = runtime.block_on(load(folder, Duration::from_secs(seconds), endpoints))?;
     println!("{told}");
-    ensure!(of(&counts.events) > 0, "no watch saw a write");
-    ensure!(!counts.watch_lost.load(Ordering::Relaxed), "a watch ended before the load did");
     Ok(ExitCode::SUCCESS)
 }
 
-#[derive(Default)]
-struct Counts {
-    writes: AtomicU64,
-    reads: AtomicU64,
-    watches: AtomicU64,
-    events: AtomicU64,
-    /// In microseconds, as the next.
-    slowest_write: AtomicU64,
-    slowest_read: AtomicU64,
-    watch_lost: AtomicBool,
+async fn load(folder: &Path, lasting: Duration, endpoints: &[&str]) -> Result<Value> {
+    let clients = clients(folder, endpoints).await?;
+    let began = Instant::now();
+    fill(&clients).await?;
+    let filled = began.elapsed();
+
+    let events = Arc::new(AtomicU64::new(0));
+    let mut watches = JoinSet::new();
+    for number in 0..WATCHES {
+        let options = WatchOptions::new().with_prefix();
+        let stream = clients.of(number).watch(kind(number), Some(options)).await.context("a watch")?;
+        watches.spawn(watch(stream, Arc::clone(&events)));
+    }
+    let writes = paced(WRITES_A_SECOND, lasting, |number| write(clients.of(number), key(number)));
+    let reads = paced(READS_A_SECOND, lasting, |number| read(clients.of(number), key(number)));
+    let (writes, reads) = tokio::try_join!(writes, reads)?;
+    if let Some(ended) = watches.try_join_next() {
+        ended?.context("a watch ended before the load did")?;
+    }
+    let events = events.load(Ordering::Relaxed);
+    ensure!(events > 0, "no watch saw a write");
+    Ok(json!({ "filled_seconds": filled.as_secs(), "watches": WATCHES, "events": events,
+        "writes": writes, "reads": reads }))
 }
 
-fn agent(folder: &Path) -> Result<Agent> {
+/// One connection to each member, for all requests.
+struct Clients {
+    first: Client,
+    others: Vec<Client>,
+}
+
+impl Clients {
+    fn of(&self, number: u64) -> Client {
+        let index = usize::try_from(number).unwrap_or(0) % (self.others.len() + 1);
+        index.checked_sub(1).and_then(|other| self.others.get(other)).unwrap_or(&self.first).clone()
+    }
+}
+
+async fn clients(folder: &Path, endpoints: &[&str]) -> Result<Clients> {
     let [authority, certificate, key] = CLIENT_FILES.map(|file| std::fs::read(folder.join(file)));
-    let authority = Certificate::from_pem(&authority?)?.to_owned();
-    let chain: Vec<Certificate<'static>> = parse_pem(&certificate?)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    let key = PrivateKey::from_pem(&key?)?;
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::from(std::iter::once(authority)))
-        .client_cert(Some(ClientCert::new_with_certs(&chain, key)))
-        .build();
-    Ok(Agent::config_builder().tls_config(tls).max_idle_connections_per_host(64).build().into())
+    let tls = TlsOptions::new()
+        .ca_certificate(Certificate::from_pem(authority?))
+        .identity(Identity::from_pem(certificate?, key?));
+    let options = ConnectOptions::new().with_tls(tls).with_timeout(PATIENCE);
+    let mut clients = Vec::new();
+    for endpoint in endpoints {
+        let client = Client::connect([endpoint], Some(options.clone())).await;
+        clients.push(client.with_context(|| (*endpoint).to_owned())?);
+    }
+    let first = clients.pop().context("no endpoint was named")?;
+    Ok(Clients { first, others: clients })
 }
 
-fn pick<'a>(endpoints: &[&'a str], number: u64) -> &'a str {
-    let index = usize::try_from(number).unwrap_or(0).checked_rem(endpoints.len()).unwrap_or(0);
-    endpoints.get(index).copied().unwrap_or_default()
-}
-
-/// The same work by each worker, on the members in turn.
-fn spread(endpoints: &[&str], work: impl Fn(&str, u64) -> Result<()> + Sync) -> Result<()> {
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..WORKERS)
-            .map(|worker| {
-                let work = &work;
-                scope.spawn(move || work(pick(endpoints, worker), worker))
-            })
-            .collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a worker of the load panicked")))
-        })
-    })
-}
-
-/// Its part of the writes and reads, evenly over the time; what comes late is not made up for.
-fn paced(agent: &Agent, endpoint: &str, worker: u64, end: Instant, counts: &Counts) -> Result<()> {
-    let every = Duration::from_secs(WORKERS) / u32::try_from(WRITES_A_SECOND + READS_A_SECOND)?;
-    let one_write_in = (WRITES_A_SECOND + READS_A_SECOND) / WRITES_A_SECOND;
-    let mut number = worker.wrapping_mul(7919);
-    while Instant::now() < end {
-        let began = Instant::now();
-        number = number.wrapping_add(1);
-        let key = number.wrapping_mul(2_654_435_761) % KEYS;
-        let (count, slowest) = if number.is_multiple_of(one_write_in) {
-            write(agent, endpoint, key)?;
-            (&counts.writes, &counts.slowest_write)
-        } else {
-            read(agent, endpoint, key)?;
-            (&counts.reads, &counts.slowest_read)
-        };
-        count.fetch_add(1, Ordering::Relaxed);
-        let took = began.elapsed();
-        slowest.fetch_max(took.as_micros().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
-        std::thread::sleep(every.saturating_sub(took));
+async fn fill(clients: &Clients) -> Result<()> {
+    let mut under_way = JoinSet::new();
+    for key in 0..KEYS {
+        if under_way.len() >= FILLING
+            && let Some(ended) = under_way.join_next().await
+        {
+            ended??;
+        }
+        under_way.spawn(write(clients.of(key), key));
+    }
+    while let Some(ended) = under_way.join_next().await {
+        ended??;
     }
     Ok(())
+}
+
+/// So many requests a second, whether those before were answered or not.
+async fn paced<F>(a_second: u32, lasting: Duration, request: impl Fn(u64) -> F) -> Result<Value>
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let times = Arc::new(Times::default());
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let mut left_out = 0_u64;
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / a_second);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut under_way = JoinSet::new();
+    for number in 0..lasting.as_secs() * u64::from(a_second) {
+        ticks.tick().await;
+        let Ok(permit) = room.clone().try_acquire_owned() else {
+            left_out += 1;
+            continue;
+        };
+        let (request, times) = (request(number), Arc::clone(&times));
+        under_way.spawn(async move {
+            let began = Instant::now();
+            request.await?;
+            times.add(began.elapsed());
+            drop(permit);
+            anyhow::Ok(())
+        });
+        while let Some(ended) = under_way.try_join_next() {
+            ended??;
+        }
+    }
+    while let Some(ended) = under_way.join_next().await {
+        ended??;
+    }
+    Ok(times.told(left_out))
+}
+
+/// How long each request took.
+#[derive(Default)]
+struct Times(Mutex<Vec<Duration>>);
+
+impl Times {
+    fn add(&self, took: Duration) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(took);
+    }
+
+    fn told(&self, left_out: u64) -> Value {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        times.sort_unstable();
+        let at = |hundredths: usize| times.get(times.len().saturating_sub(1) * hundredths / 100);
+        let ms = |hundredths| at(hundredths).map(Duration::as_millis);
+        json!({ "answered": times.len(), "left_out": left_out, "half_within_ms": ms(50), "p99_ms": ms(99),
+            "slowest_ms": ms(100) })
+    }
+}
+
+/// Which key a request is for: all of them in turn, in no order.
+fn key(number: u64) -> u64 {
+    number.wrapping_mul(2_654_435_761) % KEYS
+}
+
+/// The folder of a key, as Kubernetes has one for each kind of object.
+fn kind(key: u64) -> String {
+    format!("/registry/load-{:03}/", key % WATCHES)
 }
 
 fn name(key: u64) -> String {
-    STANDARD.encode(format!("/registry/load/{key:05}"))
+    format!("{}{key:05}", kind(key))
 }
 
-fn write(agent: &Agent, endpoint: &str, key: u64) -> Result<()> {
-    let mut value = vec![0_u8; VALUE_BYTES];
-    let stamp = key.to_le_bytes();
-    value.iter_mut().zip(stamp.iter().cycle()).for_each(|(to, from)| *to = *from);
-    let request = json!({ "key": name(key), "value": STANDARD.encode(&value) });
-    post(agent, endpoint, "kv/put", &request).map(drop)
-}
-
-fn read(agent: &Agent, endpoint: &str, key: u64) -> Result<()> {
-    let answer = post(agent, endpoint, "kv/range", &json!({ "key": name(key) }))?;
-    ensure!(
-        answer.get("count").is_some_and(|count| count == "1"),
-        "a key that was written is not there: {answer}"
-    );
+async fn write(mut client: Client, key: u64) -> Result<()> {
+    let value: Vec<u8> = key.to_le_bytes().into_iter().cycle().take(VALUE_BYTES).collect();
+    client.put(name(key), value, None::<PutOptions>).await.context("a write")?;
     Ok(())
 }
 
-fn post(agent: &Agent, endpoint: &str, what: &str, request: &Value) -> Result<Value> {
-    let url = format!("{endpoint}/v3/{what}");
-    let mut answer = agent.post(&url).send(request.to_string()).with_context(|| url.clone())?;
-    Ok(serde_json::from_str(&answer.body_mut().read_to_string()?)?)
+async fn read(mut client: Client, key: u64) -> Result<()> {
+    let answer = client.get(name(key), None).await.context("a read")?;
+    ensure!(answer.count() == 1, "a key that was written is not there: {}", name(key));
+    Ok(())
 }
 
-/// One of a hundred: each sees all keys, as a controller does.
-fn watch(agent: &Agent, endpoint: &str, number: u64, counts: &Counts) {
-    let all =
-        json!({ "create_request": { "key": name(0), "range_end": STANDARD.encode("/registry/load0") } });
-    let url = format!("{endpoint}/v3/watch");
-    if let Ok(answer) = agent.post(&url).send(all.to_string()) {
-        counts.watches.fetch_add(1, Ordering::Relaxed);
-        let lines = BufReader::new(answer.into_body().into_reader()).lines();
-        for _ in lines.map_while(Result::ok).skip(1) {
-            counts.events.fetch_add(1, Ordering::Relaxed);
-        }
+/// One of a hundred: Kubernetes' API server has one for each kind of object, and serves all who watch it from that.
+async fn watch(mut stream: WatchStream, events: Arc<AtomicU64>) -> Result<()> {
+    while let Some(answer) = stream.message().await? {
+        ensure!(!answer.canceled(), "etcd ended it: {}", answer.cancel_reason());
+        events.fetch_add(answer.events().len() as u64, Ordering::Relaxed);
     }
-    eprintln!("watch {number} on {endpoint} ended");
-    counts.watch_lost.store(true, Ordering::Relaxed);
+    anyhow::bail!("etcd closed it")
 }

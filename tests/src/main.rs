@@ -12,6 +12,7 @@ mod apart;
 mod arm64;
 mod bench;
 mod browser;
+mod cards;
 mod command;
 mod devices;
 mod disk;

@@ -212,6 +212,12 @@ pub(crate) fn device_id(serial: &str) -> String {
     format!("disk-{serial}")
 }
 
+/// The part of a disk's device that reads and writes, which QMP's commands for running disks ask for.
+pub(crate) fn backend_id(disk: &DiskSpec) -> String {
+    let device = device_id(&disk.serial);
+    if disk.bus == DiskBus::Virtio { device + "/virtio-backend" } else { device }
+}
+
 /// In QEMU's option lists a comma is written twice.
 fn comma(value: &str) -> String {
     value.replace(',', ",,")

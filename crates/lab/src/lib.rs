@@ -62,7 +62,7 @@ pub use network::{MANAGER_INTERFACE, Subnet};
 pub use process::{Identity, ProcessSpec};
 pub use spec::{
     Architecture, CABLE, DiskBus, DiskSource, DiskSpec, InjectedUnit, LabSpec, MachineKind, MachineSpec,
-    NetworkCard,
+    NetworkCard, WriteLimit,
 };
 pub use teardown::TeardownError;
 pub use tools::{Tools, ToolsError, preflight};

@@ -12,7 +12,7 @@ use crate::exec::{self, ExecError, ExecLimits, ExecOutput};
 use crate::lab::{Lab, known_bridge};
 use crate::process::{Identity, Place, ProcessSpec, tail};
 use crate::qmp::{Qmp, QmpError};
-use crate::spec::{DiskBus, DiskSpec};
+use crate::spec::{DiskBus, DiskSpec, WriteLimit};
 use crate::state::{self, MachineState, PluggedDisk};
 use crate::{disk, network};
 
@@ -205,6 +205,19 @@ impl<'a> Machine<'a> {
         state::store(self.lab.dir(), &state)?;
         let file = self.dir().join(arguments::disk_file(serial));
         std::fs::remove_file(&file).map_err(LabError::file("remove", file))
+    }
+
+    /// Makes a disk as slow at writing as this, until QEMU ends. A write that is over it waits inside QEMU.
+    pub fn limit_writes(&self, serial: &str, limit: WriteLimit) -> Result<(), LabError> {
+        let MachineState { spec, plugged, .. } = self.state()?;
+        let mut disks = spec.disks.iter().chain(plugged.iter().map(|plugged| &plugged.disk));
+        let Some(disk) = disks.find(|disk| disk.serial == serial) else {
+            return Err(LabError::NoSuchDisk { machine: self.name.clone(), serial: serial.to_owned() });
+        };
+        let WriteLimit { writes, bytes } = limit;
+        let arguments = json!({ "id": arguments::backend_id(disk), "iops": 0, "iops_rd": 0, "iops_wr": writes,
+            "bps": 0, "bps_rd": 0, "bps_wr": bytes });
+        self.control(|qmp| qmp.execute("block_set_io_throttle", arguments)).map(drop)
     }
 
     /// Writes what is on a disk, byte by byte and sparse, to `raw`. A running machine stands still meanwhile.

@@ -211,6 +211,15 @@ impl DiskSpec {
     }
 }
 
+/// How slow a disk is at writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriteLimit {
+    /// A second.
+    pub writes: u32,
+    /// A second.
+    pub bytes: u64,
+}
+
 /// A systemd unit that a machine finds although its image does not hold it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InjectedUnit {

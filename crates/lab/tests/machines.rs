@@ -7,10 +7,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use cairn_lab::{
-    CheckpointKind, DiskSpec, ExecError, ExecLimits, Lab, LabError, Machine, MachineSpec, ProcessSpec, Subnet,
+    CheckpointKind, DiskSpec, ExecError, ExecLimits, Lab, LabError, Machine, MachineSpec, ProcessSpec,
+    Subnet, WriteLimit,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
+const SLOW: WriteLimit = WriteLimit { writes: 770, bytes: 10_000_000 };
 
 fn subnet(third: u8) -> Subnet {
     let address = |last| Ipv4Addr::new(10, 211, third, last);
@@ -39,6 +41,16 @@ fn wait_for_text(file: &Path, one: &str, other: &str) {
     }
 }
 
+/// How many writes a second QEMU says that it lets a disk have once it is limited.
+fn limited(machine: &Machine<'_>, disk: &str) -> u64 {
+    machine.limit_writes(disk, SLOW).unwrap();
+    let blocks = machine.control(|qmp| qmp.execute("query-block", serde_json::json!({}))).unwrap();
+    let node = format!("node-{disk}");
+    let inserted = blocks.as_array().unwrap().iter().filter_map(|block| block.get("inserted"));
+    let mut of_disk = inserted.filter(|inserted| inserted.get("node-name").unwrap() == node.as_str());
+    of_disk.next().unwrap().get("iops_wr").unwrap().as_u64().unwrap()
+}
+
 #[test]
 fn a_machine_boots_its_firmware_asks_the_router_on_its_bridge_and_goes_on_from_a_checkpoint() {
     let dir = common::Scratch::new();
@@ -65,6 +77,10 @@ fn a_machine_boots_its_firmware_asks_the_router_on_its_bridge_and_goes_on_from_a
     let heard = one.wait_for_console(heard.end, "PXE", PATIENCE).unwrap();
 
     one.plug_disk(&DiskSpec::blank("later", 64 << 20)).unwrap();
+    for disk in ["disk", "later"] {
+        assert_eq!(limited(&one, disk), 770);
+    }
+    assert!(matches!(one.limit_writes("none", SLOW), Err(LabError::NoSuchDisk { .. })));
     one.disk_to_raw("disk", &dir.path().join("disk.raw")).unwrap();
     assert_eq!(std::fs::metadata(dir.path().join("disk.raw")).unwrap().len(), 64 << 20);
 
@@ -123,6 +139,7 @@ fn a_machine_with_an_nvme_drive_is_checkpointed_by_its_disks_alone() {
     let lab = Lab::create(&dir.path().join("lab"), common::tools(), &common::spec(vec![spec])).unwrap();
     let one = lab.machine("one").unwrap();
     one.power_on().unwrap();
+    assert_eq!(limited(&one, "drive"), 770);
     let before = one.process().unwrap();
     let saved = lab.checkpoint_save(&dir.path().join("checkpoint"), &[]).unwrap();
     assert_eq!(saved.kind, CheckpointKind::Disks);
