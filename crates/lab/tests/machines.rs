@@ -1,5 +1,7 @@
 //! Real machines, as far as their firmware: it speaks on the serial console and asks the network for an address.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::net::Ipv4Addr;
