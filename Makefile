@@ -66,7 +66,10 @@ bench: image ## Measure times, memory and sizes, and print them as docs/benchmar
 
 soak: image arm64 ## Run the long campaigns
 	@CAIRN_PACKETS=10000000 cargo test --release --locked -p cairn-netboot --test mutated -- --nocapture
+	@cargo build --locked -p cairn-netboot --examples
+	@CAIRN_CELLS=aavmf cargo test --locked -p cairn-netboot --test matrix -- --ignored --nocapture
 	@$(BUILT)/cairn-scenarios arm64
+	@$(BUILT)/cairn-scenarios raspberry-pi
 	@$(BUILT)/cairn-scenarios soak
 
 fuzz: ## Run every fuzz target for 20 seconds (SECONDS=600 for longer, needs a C++ compiler)

@@ -1,5 +1,6 @@
 //! Every kind of firmware that an emulator has, on a cable of our own and beside a router's DHCP server (dnsmasq), up to
-//! the first line of the agent in the real node image; arm64, for which there is no image yet, up to an EFI program.
+//! the first line of the agent in the real node image; arm64 up to an EFI program where its image was not made (`make
+//! arm64`, which takes too long for every run).
 //! Needs root, iproute2, dnsmasq, busybox, what `make setup` puts below `.state/tools`, and the image that `make image` makes;
 //! `CAIRN_CELLS=seabios` runs those whose name contains that.
 //!
@@ -29,9 +30,10 @@ use machine::{Firmware, MAC, qemu, state};
 
 /// What the agent says first on the serial console.
 const AGENT: &str = "cairn: this machine belongs to no cluster yet";
-/// What the arm64 EFI program says first.
+/// What the arm64 EFI program says first, and what it is called.
 const PROGRAM: &str = "iPXE initialising devices";
-const ARM64: &str = "ipxe-arm64.efi";
+const IPXE_ARM64: &str = "ipxe-arm64.efi";
+const IMAGE_ARM64: &str = "cairn-arm64.efi";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Network {
@@ -57,14 +59,26 @@ const CELLS: [(Firmware, Network); 13] = [
 ];
 
 /// What the server has to tell it.
-fn told(firmware: Firmware) -> &'static str {
+fn told(firmware: Firmware) -> String {
+    let arm64 = arm64();
     match firmware {
-        Firmware::SeaBios | Firmware::Undionly | Firmware::IpxeEfi => ":4280/cairn.efi/boot.ipxe\"",
-        Firmware::OvmfPxe => "\"boot\":\"cairn.efi\"",
-        Firmware::OvmfHttp => ":4280/cairn.efi\"",
-        Firmware::AavmfPxe => "\"boot\":\"ipxe-arm64.efi\"",
-        Firmware::AavmfHttp => ":4280/ipxe-arm64.efi\"",
+        Firmware::SeaBios | Firmware::Undionly | Firmware::IpxeEfi => {
+            ":4280/cairn.efi/boot.ipxe\"".to_owned()
+        }
+        Firmware::OvmfPxe => "\"boot\":\"cairn.efi\"".to_owned(),
+        Firmware::OvmfHttp => ":4280/cairn.efi\"".to_owned(),
+        Firmware::AavmfPxe => format!("\"boot\":\"{arm64}\""),
+        Firmware::AavmfHttp => format!(":4280/{arm64}\""),
     }
+}
+
+/// What an arm64 machine gets.
+fn arm64() -> &'static str {
+    if arm64_image().exists() { IMAGE_ARM64 } else { IPXE_ARM64 }
+}
+
+fn arm64_image() -> PathBuf {
+    state().join("image/arm64/cairn.efi")
 }
 
 /// What is handed out: the real image, and the real loader.
@@ -74,8 +88,11 @@ fn served(folder: &Path) -> PathBuf {
     let image = state().join("image/cairn.efi");
     assert!(image.exists(), "there is no node image: run `make image`");
     symlink(image, served.join("cairn.efi")).unwrap();
-    for name in ["undionly.kpxe", ARM64] {
+    for name in ["undionly.kpxe", IPXE_ARM64] {
         symlink(ipxe.join(name), served.join(name)).unwrap();
+    }
+    if arm64_image().exists() {
+        symlink(arm64_image(), served.join(IMAGE_ARM64)).unwrap();
     }
     served
 }
@@ -84,7 +101,7 @@ fn run(firmware: Firmware, network: Network) -> Duration {
     let folder = tempfile::tempdir().unwrap();
     let house = House::new(&format!("{firmware:?}{network:?}").to_lowercase());
     let served = served(folder.path());
-    let more = ["--arm64", ARM64];
+    let more = ["--arm64", arm64()];
     let router = (network == Network::Home).then(|| house.router());
     let (server, address) = match network {
         Network::Home => (house.netbootd(&served, &more), HOME),
@@ -103,9 +120,9 @@ fn run(firmware: Firmware, network: Network) -> Duration {
         let fetched = server.within(LONGEST, "\"fetch_started\"").unwrap();
         assert!(fetched.contains("undionly.kpxe") && fetched.contains(MAC), "{fetched}");
     }
-    server.within(LONGEST, told(firmware)).unwrap();
+    server.within(LONGEST, &told(firmware)).unwrap();
     server.within(LONGEST, "\"fetch_done\"").unwrap();
-    let wanted = if firmware.is_arm64() { PROGRAM } else { AGENT };
+    let wanted = if firmware.is_arm64() && arm64() == IPXE_ARM64 { PROGRAM } else { AGENT };
     let serial = folder.path().join("serial");
     let said = || String::from_utf8_lossy(&fs::read(&serial).unwrap_or_default()).into_owned();
     while !said().contains(wanted) {
