@@ -1,9 +1,10 @@
 //! A cluster whose etcd members are arm64 machines of 512 MB and whose compute node is an x86-64 one, from empty disks,
 //! and under the load of a k3s.
 
+use crate::runner::{self, Step};
 use crate::scenarios::{etcd, unlocking};
 use crate::world::World;
-use crate::{cards, command, evidence, figures, load, runner};
+use crate::{cards, command, load};
 use anyhow::{Context, Result, ensure};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -15,8 +16,6 @@ const BOOT: Duration = Duration::from_secs(300);
 /// Of the members at rest and under load, in bytes.
 const MOST_AT_REST: u64 = 220_000_000;
 const MOST_UNDER_LOAD: u64 = 380_000_000;
-
-type Step<'a> = &'a dyn Fn(&World) -> Result<()>;
 
 /// # Errors
 /// At the first failure, with the lab left for looking at.
@@ -31,22 +30,13 @@ pub fn run(seconds: u64) -> Result<ExitCode> {
         ("etcd on arm64 takes the load of a k3s without another election", &|world| loaded(world, seconds)),
         ("nothing is left of the lab", &runner::take_down),
     ];
-    for (what, step) in steps {
-        let began = Instant::now();
-        if let Err(error) = step(&world) {
-            print!("{}", evidence::of(&world));
-            return Err(error.context(what.to_owned()));
-        }
-        println!("ok {what} ({} s)", began.elapsed().as_secs());
-    }
-    println!("\n{}\n\n{}", figures::host(&world.scratch)?, world.figures.borrow().table());
-    println!("{} passed, 0 failed", steps.len());
-    Ok(ExitCode::SUCCESS)
+    runner::in_order(&world, &steps)
 }
 
 fn form(world: &World) -> Result<()> {
     let began = Instant::now();
-    let mut command = world.lab_command(&["up", "--detach", "--clock", "1970-01-01", "--arm64-etcd"]);
+    let mut command =
+        world.lab_command(&["up", "--detach", "--clock", "1970-01-01", "--etcd-machine", "arm64"]);
     let answer = command::run(command.args(["--etcd", "3", "--compute", "1"]), &world.scratch, FORMATION)?;
     ensure!(answer.is_ok(), "`cairn lab up` failed with {}: {}", answer.code, answer.words());
     world.figures.borrow_mut().time(

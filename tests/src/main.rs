@@ -1,8 +1,8 @@
 //! The end-to-end scenarios: the lab, driven as an owner drives it, by the `cairn` program and by cutting power.
 //!
 //! `cairn-scenarios test [FILTER]` runs them one after another on one lab in `.state/scenarios`, `bench` measures,
-//! `hundred` only a manager with many nodes, `arm64` brings up a cluster with arm64 machines, `soak` repeats. It is run from the project's root, where `.state/tools`
-//! and `.state/image` are; the `cairn` program is found beside this one, or named by `CAIRN_BIN`. `--keep` takes over a
+//! `hundred` only a manager with many nodes, `arm64` brings up a cluster with arm64 machines, `raspberry-pi` an etcd on a
+//! Raspberry Pi, `soak` repeats. It is run from the project's root, where `.state/tools` and `.state/image` are; the `cairn` program is found beside this one, or named by `CAIRN_BIN`. `--keep` takes over a
 //! healthy lab that an earlier run left and leaves its own.
 //!
 //! Start reading at [`scenarios::ALL`], the list; [`runner`] says in which order and on which lab they run, and
@@ -23,6 +23,7 @@ mod firmware;
 mod hundred;
 mod leftovers;
 mod load;
+mod raspberry_pi;
 mod runner;
 mod scan;
 mod scenarios;
@@ -34,7 +35,7 @@ mod world;
 use anyhow::{Result, bail};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cairn-scenarios test [FILTER] [--keep] | bench | hundred [NODES] | arm64 [SECONDS] | soak [TIMES]";
+const USAGE: &str = "usage: cairn-scenarios test [FILTER] [--keep] | bench | hundred [NODES] | arm64 [SECONDS] | raspberry-pi | soak [TIMES]";
 
 fn main() -> ExitCode {
     match run() {
@@ -59,6 +60,7 @@ fn run() -> Result<ExitCode> {
         ["soak", times] => soak::run(times.parse()?),
         ["arm64"] => arm64::run(arm64::LOAD_SECONDS),
         ["arm64", seconds] => arm64::run(seconds.parse()?),
+        [raspberry_pi::COMMAND] => raspberry_pi::run(),
         [hundred::COMMAND] => hundred::run(hundred::NODES),
         [hundred::COMMAND, nodes] => hundred::run(nodes.parse()?),
         // Calls itself inside the lab's network.

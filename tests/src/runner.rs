@@ -147,6 +147,26 @@ fn resume(world: &World) -> Result<()> {
     Ok(())
 }
 
+pub type Step<'a> = &'a dyn Fn(&World) -> Result<()>;
+
+/// Steps that stand on each other.
+///
+/// # Errors
+/// At the first failure, with the lab left for looking at.
+pub fn in_order(world: &World, steps: &[(&str, Step)]) -> Result<ExitCode> {
+    for (what, step) in steps {
+        let began = Instant::now();
+        if let Err(error) = step(world) {
+            print!("{}", evidence::of(world));
+            return Err(error.context((*what).to_owned()));
+        }
+        println!("ok {what} ({} s)", began.elapsed().as_secs());
+    }
+    println!("\n{}\n\n{}", figures::host(&world.scratch)?, world.figures.borrow().table());
+    println!("{} passed, 0 failed", steps.len());
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Removes whatever an earlier run left.
 pub fn clear(world: &World) -> Result<()> {
     for state in [world.state.clone(), world.state.join("crashed")] {

@@ -6,6 +6,7 @@ mod checkpoint;
 mod manager;
 mod media;
 mod paths;
+mod raspberry_pi;
 mod up;
 
 use crate::client::Client;

@@ -4,10 +4,10 @@
 
 use crate::accel::Accel;
 use crate::exec::PORT_NAME;
-use crate::inject;
 use crate::spec::{Architecture, DiskBus, DiskSpec, MachineKind, MachineSpec};
 use crate::state::MachineState;
 use crate::tools::Tools;
+use crate::{inject, raspberry_pi};
 
 pub const QMP_SOCKET: &str = "qmp.sock";
 pub const CONSOLE_SOCKET: &str = "console.sock";
@@ -35,6 +35,9 @@ pub enum Start {
 /// All arguments, without the program's name.
 pub fn arguments(machine: &MachineState, tools: &Tools, accel: Accel, start: Start) -> Vec<String> {
     let spec = &machine.spec;
+    if let Some(board) = &spec.raspberry_pi {
+        return raspberry_pi::arguments(machine, board, start);
+    }
     let groups = [
         bare(spec, start),
         processor(spec, accel),
@@ -55,7 +58,7 @@ pub fn arguments(machine: &MachineState, tools: &Tools, accel: Accel, start: Sta
     groups.into_iter().flatten().collect()
 }
 
-fn bare(spec: &MachineSpec, start: Start) -> Vec<String> {
+pub(crate) fn bare(spec: &MachineSpec, start: Start) -> Vec<String> {
     let name = format!("guest={0},process=lab-{0}", spec.name);
     let mut list = strings(&["-name", &name, "-nodefaults", "-no-user-config", "-display", "none"]);
     if start == Start::Restored {
@@ -67,7 +70,7 @@ fn bare(spec: &MachineSpec, start: Start) -> Vec<String> {
 fn processor(spec: &MachineSpec, accel: Accel) -> Vec<String> {
     let accel = match (accel, spec.architecture) {
         (Accel::Kvm, Architecture::X86_64) => "kvm".to_owned(),
-        _ => format!("tcg,thread=multi,tb-size={TCG_CACHE_MIB}"),
+        _ => emulation(),
     };
     let (cpus, memory) = (spec.cpus.to_string(), spec.memory_mib.to_string());
     // this firmware's part that keeps its variables runs in system management mode
@@ -77,6 +80,11 @@ fn processor(spec: &MachineSpec, accel: Accel) -> Vec<String> {
         Architecture::X86_64 => "q35",
     };
     strings(&["-machine", machine, "-accel", &accel, "-cpu", &spec.cpu, "-smp", &cpus, "-m", &memory])
+}
+
+/// The accelerator that isn't one.
+pub(crate) fn emulation() -> String {
+    format!("tcg,thread=multi,tb-size={TCG_CACHE_MIB}")
 }
 
 fn firmware(spec: &MachineSpec, tools: &Tools) -> Vec<String> {
@@ -115,11 +123,11 @@ fn clock(spec: &MachineSpec) -> Vec<String> {
     }
 }
 
-fn control() -> Vec<String> {
+pub(crate) fn control() -> Vec<String> {
     strings(&["-qmp", &format!("unix:{QMP_SOCKET},server=on,wait=off")])
 }
 
-fn console() -> Vec<String> {
+pub(crate) fn console() -> Vec<String> {
     let socket = format!(
         "socket,id=console,path={CONSOLE_SOCKET},server=on,wait=off,logfile={CONSOLE_LOG},logappend=on"
     );
@@ -219,11 +227,11 @@ pub(crate) fn backend_id(disk: &DiskSpec) -> String {
 }
 
 /// In QEMU's option lists a comma is written twice.
-fn comma(value: &str) -> String {
+pub(crate) fn comma(value: &str) -> String {
     value.replace(',', ",,")
 }
 
-fn strings(list: &[&str]) -> Vec<String> {
+pub(crate) fn strings(list: &[&str]) -> Vec<String> {
     list.iter().map(|text| (*text).to_owned()).collect()
 }
 

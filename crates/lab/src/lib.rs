@@ -43,6 +43,7 @@ pub mod namespace;
 mod network;
 pub mod process;
 pub mod qmp;
+mod raspberry_pi;
 mod socket;
 pub mod spec;
 pub mod state;
@@ -62,7 +63,7 @@ pub use network::{MANAGER_INTERFACE, Subnet};
 pub use process::{Identity, ProcessSpec};
 pub use spec::{
     Architecture, CABLE, DiskBus, DiskSource, DiskSpec, InjectedUnit, LabSpec, MachineKind, MachineSpec,
-    NetworkCard, WriteLimit,
+    NetworkCard, RaspberryPi, WriteLimit,
 };
 pub use teardown::TeardownError;
 pub use tools::{Tools, ToolsError, preflight};

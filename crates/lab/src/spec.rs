@@ -34,7 +34,7 @@ pub enum MachineKind {
     Medium,
 }
 
-/// What the machine's processor is. Both kinds of machine have UEFI.
+/// What the machine's processor is. Both kinds of machine have UEFI, but for a [`RaspberryPi`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Architecture {
@@ -61,6 +61,8 @@ pub struct MachineSpec {
     /// The bridge on which its network interface begins.
     pub bridge: String,
     pub card: NetworkCard,
+    /// What the machine starts from, where it is a Raspberry Pi. `None`: it is one of QEMU's own, with UEFI.
+    pub raspberry_pi: Option<RaspberryPi>,
     /// Variables of a firmware that has Secure Boot on and trusts whom they say. `None`: it is off.
     pub secure_boot: Option<PathBuf>,
     /// systemd units that reach the machine from outside, by SMBIOS.
@@ -84,6 +86,7 @@ impl MachineSpec {
             disks: Vec::new(),
             bridge: CABLE.to_owned(),
             card: NetworkCard::Virtio,
+            raspberry_pi: None,
             secure_boot: None,
             injected: Vec::new(),
             exec: false,
@@ -97,6 +100,13 @@ impl MachineSpec {
             disks: vec![medium],
             ..MachineSpec::netboot(name, memory_mib)
         }
+    }
+
+    /// A Raspberry Pi 3. The card's size has to be a power of two. [`Machine::exec`](crate::Machine::exec) does not reach
+    /// it, nor does anything injected, and its clock always starts in 1970.
+    pub fn raspberry_pi(name: &str, board: RaspberryPi, card: DiskSpec) -> MachineSpec {
+        let machine = MachineSpec::medium(name, 1024, card).arm64();
+        MachineSpec { cpus: 4, raspberry_pi: Some(board), ..machine }
     }
 
     pub fn with_disk(mut self, disk: DiskSpec) -> MachineSpec {
@@ -141,6 +151,15 @@ impl MachineSpec {
         check_name("machine", &self.name, 32)?;
         self.disks.iter().try_for_each(|disk| check_name("disk", &disk.serial, 20))
     }
+}
+
+/// What a Raspberry Pi's firmware reads from the card and hands over, as files that have to stay where they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaspberryPi {
+    pub kernel: PathBuf,
+    pub initrd: PathBuf,
+    pub device_tree: PathBuf,
+    pub command_line: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,8 @@ use crate::world::World;
 use anyhow::Result;
 use std::time::{Duration, Instant};
 
-const BOOT: Duration = Duration::from_secs(120);
+/// An emulated Raspberry Pi needs more than two minutes for it.
+const BOOT: Duration = Duration::from_secs(300);
 
 pub fn power_cut(world: &World) -> Result<()> {
     let began = Instant::now();

@@ -13,11 +13,11 @@ use std::path::PathBuf;
 ///
 /// # Errors
 /// When the manager refuses or the disk is full.
-pub fn prepare(client: &Client, paths: &Paths, node: &Name) -> Result<PathBuf> {
+pub fn prepare(client: &Client, paths: &Paths, node: &Name, request: &MediumRequest) -> Result<PathBuf> {
     let path = paths.medium(node.as_str());
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    medium::save(client, node, &MediumRequest::default(), &path, &mut Transfer::silent())?;
+    medium::save(client, node, request, &path, &mut Transfer::silent())?;
     Ok(path)
 }

@@ -57,6 +57,11 @@ impl Paths {
         self.state.join("media").join(format!("{node}.img"))
     }
 
+    /// What the firmware of a Raspberry Pi would take from the medium.
+    pub fn boot_files(&self, node: &str) -> PathBuf {
+        self.state.join("media").join(node)
+    }
+
     pub fn checkpoint(&self, name: &str) -> PathBuf {
         self.checkpoints().join(name)
     }

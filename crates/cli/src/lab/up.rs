@@ -2,14 +2,14 @@
 
 use super::agents::{self, identity};
 use super::paths::Paths;
-use super::{client, down, manager, media};
+use super::{client, down, manager, media, raspberry_pi};
 use crate::client::Client;
 use crate::exit;
 use crate::progress::Board;
 use crate::{node, note, private, say};
 use anyhow::{Context, Result, bail};
-use cairn_lab::{DiskSpec, Lab, LabSpec, MachineSpec, Tools, preflight};
-use cairn_manager::api::{ApproveRequest, MachineStatus, Status};
+use cairn_lab::{DiskSpec, Lab, LabSpec, MachineKind, MachineSpec, Tools, preflight};
+use cairn_manager::api::{ApproveRequest, MachineStatus, MediumRequest, Status};
 use cairn_model::address::{FIRST_NODE_NUMBER, LAST_NODE_NUMBER};
 use cairn_model::cluster::{Name, Role};
 use cairn_model::phase::Phase;
@@ -45,10 +45,10 @@ pub struct UpArguments {
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "bare")]
     #[arg(value_parser = clap::value_parser!(u8).range(..=MOST_SIMULATED))]
     simulated: u8,
-    /// The etcd machines are arm64 ones, started from the network
-    #[arg(long, conflicts_with = "bare")]
-    arm64_etcd: bool,
-    /// Memory of an etcd machine, in MiB
+    /// What kind of machine keeps the cluster's state
+    #[arg(long, value_name = "KIND", default_value = "small", conflicts_with = "bare")]
+    etcd_machine: EtcdMachine,
+    /// Memory of an etcd machine, in MiB; a Raspberry Pi's is fixed
     #[arg(long, value_name = "MIB", default_value_t = 512)]
     memory_etcd: u32,
     /// Memory of a compute machine, in MiB
@@ -63,15 +63,25 @@ pub struct UpArguments {
     /// Come back when the cluster is healthy, and let it run
     #[arg(long)]
     detach: bool,
-    /// Where all machines' clocks stand at power-on, such as 1970-01-01
+    /// Where all machines' clocks stand at power-on, such as 1970-01-01; a Raspberry Pi has none
     #[arg(long, value_name = "DATE")]
     clock: Option<String>,
     /// Words for all kernels' command lines, such as systemd.journald.forward_to_console=1
     #[arg(long, value_name = "WORDS")]
     kernel_arguments: Option<String>,
-    /// Inject nothing into this machine: `exec` does not reach it
+    /// Inject nothing into this machine: `exec` does not reach it, as it never reaches a Raspberry Pi
     #[arg(long, value_name = "NODE")]
     uninjected: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum EtcdMachine {
+    /// x86-64 without AES, started from a prepared medium
+    Small,
+    /// arm64 with UEFI, started from the network
+    Arm64,
+    /// A Raspberry Pi 3, started from a prepared card without the board's firmware
+    RaspberryPi,
 }
 
 /// The owner pressed Ctrl-C.
@@ -151,13 +161,11 @@ fn bring_up(arguments: &UpArguments, paths: &Paths, board: &mut Board, stop: &At
 
     for node in names(&cluster, Role::Etcd) {
         check(stop)?;
-        if arguments.arm64_etcd {
-            lab.add_machine(&arm64_etcd_machine(arguments, node.as_str()))?;
-            continue;
+        let machine = etcd_machine(arguments, &client, paths, &node)?;
+        if machine.kind == MachineKind::Medium {
+            board.say(&format!("a medium for {node}"))?;
         }
-        let image = media::prepare(&client, paths, &node)?;
-        board.say(&format!("a medium for {node}"))?;
-        lab.add_machine(&etcd_machine(arguments, node.as_str(), image))?;
+        lab.add_machine(&machine)?;
     }
     for node in names(&cluster, Role::Compute).into_iter().take(arguments.compute.into()) {
         lab.add_machine(&compute_machine(arguments, node.as_str()))?;
@@ -220,8 +228,21 @@ fn new_cluster_file(arguments: &UpArguments, paths: &Paths) -> Result<ClusterFil
     Ok(file)
 }
 
+fn etcd_machine(arguments: &UpArguments, client: &Client, paths: &Paths, node: &Name) -> Result<MachineSpec> {
+    Ok(match arguments.etcd_machine {
+        EtcdMachine::Small => {
+            let image = media::prepare(client, paths, node, &MediumRequest::default())?;
+            small_machine(arguments, node.as_str(), image)
+        }
+        EtcdMachine::Arm64 => arm64_machine(arguments, node.as_str()),
+        EtcdMachine::RaspberryPi => {
+            raspberry_pi::machine(client, paths, node, arguments.kernel_arguments.as_deref())?
+        }
+    })
+}
+
 /// Like a Raspberry Pi Zero 2 W: little memory, a slow card, no AES instructions, no netboot.
-fn etcd_machine(arguments: &UpArguments, node: &str, image: std::path::PathBuf) -> MachineSpec {
+fn small_machine(arguments: &UpArguments, node: &str, image: std::path::PathBuf) -> MachineSpec {
     let medium = DiskSpec::copy_of(&format!("{node}-card"), 8 * GIB, image);
     let mut machine = MachineSpec::medium(node, arguments.memory_etcd, medium);
     machine.cpu = "max,aes=off".to_owned();
@@ -229,7 +250,7 @@ fn etcd_machine(arguments: &UpArguments, node: &str, image: std::path::PathBuf) 
 }
 
 /// With the processor of a Raspberry Pi Zero 2 W, and UEFI.
-fn arm64_etcd_machine(arguments: &UpArguments, node: &str) -> MachineSpec {
+fn arm64_machine(arguments: &UpArguments, node: &str) -> MachineSpec {
     let disk = DiskSpec::blank(&format!("{node}-disk"), 8 * GIB);
     common(arguments, MachineSpec::netboot(node, arguments.memory_etcd).arm64().with_disk(disk))
 }
