@@ -153,6 +153,20 @@ impl<'d, D: Device> Esp<'d, D> {
             Some(bytes) => Ok(Some(bytes)),
             None => read_small(fs, path),
         });
+        match content.map_err(|e| EspError::Read(path.to_owned(), e))? {
+            Some(bytes) if bytes.len() > MAX_SMALL => Err(EspError::TooLarge(path.to_owned())),
+            content => Ok(content),
+        }
+    }
+
+    /// A file of any size, in memory.
+    pub fn read_large(&mut self, path: &str) -> Result<Vec<u8>, EspError> {
+        let most = self.len;
+        let content = self.session(&[path], |fs| {
+            let mut bytes = Vec::new();
+            fs.root_dir().open_file(path)?.take(most).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        });
         content.map_err(|e| EspError::Read(path.to_owned(), e))
     }
 
@@ -224,14 +238,7 @@ impl<'d, D: Device> Esp<'d, D> {
 
     /// A whole UKI, in memory.
     pub fn read_entry(&mut self, entry: &BootEntry) -> Result<Vec<u8>, EspError> {
-        let path = format!("{ENTRIES}/{}", entry.name());
-        let most = self.len;
-        let content = self.session(&[&path], |fs| {
-            let mut bytes = Vec::new();
-            fs.root_dir().open_file(&path)?.take(most).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        });
-        content.map_err(|e| EspError::Read(path, e))
+        self.read_large(&format!("{ENTRIES}/{}", entry.name()))
     }
 
     /// Writes a UKI. It gets its name when all is there; an entry of that name is replaced.

@@ -36,13 +36,12 @@ pub fn machine(client: &Client, paths: &Paths, node: &Name, words: Option<&str>)
 fn read(image: &Path, to: &Path) -> Result<RaspberryPi> {
     let mut card = File::options().read(true).write(true).open(image)?;
     let mut boot = Esp::open(&mut card, SectorSize::B512)?;
-    let mut file = |name: &str| boot.read(name)?.with_context(|| format!("it has no file {name}"));
-    let config = String::from_utf8(file("config.txt")?)?;
+    let config = String::from_utf8(boot.read("config.txt")?.context("it has no config.txt")?)?;
     let Some(folder) = setting(&config, "os_prefix=") else { bail!("its config.txt names no folder") };
     std::fs::create_dir_all(to)?;
     let mut save = |name: &str| -> Result<_> {
         let path = to.join(name);
-        std::fs::write(&path, file(&format!("{folder}{name}"))?)?;
+        std::fs::write(&path, boot.read_large(&format!("{folder}{name}"))?)?;
         Ok(path)
     };
     let mut named =
