@@ -2,7 +2,7 @@
 
 use crate::api::MediumKind;
 use crate::copies::Base;
-use crate::next_boot::cards;
+use crate::next_boot::{NextBoot, cards};
 use cairn_model::cluster::{Fingerprint, Name};
 use cairn_netboot::Mac;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,8 @@ pub struct Journal {
     pub media: BTreeMap<Uuid, Medium>,
     /// Network cards of enrolled nodes, so that firmware which tries the network first goes on to the disk.
     pub macs: BTreeMap<String, Name>,
+    /// What machines are to start at their next network boot, until they ask.
+    pub next_boots: Vec<Wish>,
     /// The hash of each generation of the cluster file that was opened or made here.
     pub lineage: BTreeMap<u64, String>,
     /// The last of them that holds more than what nodes told of themselves.
@@ -43,6 +45,20 @@ pub struct Journal {
     pub left: BTreeSet<String>,
     /// The newest generation that the owner has stored, as far as is known here.
     pub stored: Option<u64>,
+}
+
+/// What the machine with these network cards is to start once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wish {
+    pub cards: Vec<Mac>,
+    pub start: NextBoot,
+}
+
+impl Wish {
+    fn is_of(&self, cards: &[Mac]) -> bool {
+        cards.iter().any(|card| self.cards.contains(card))
+    }
 }
 
 /// The word that a machine may become a node.
@@ -142,8 +158,25 @@ impl Journal {
         self.approvals.insert(machine, approval);
     }
 
+    /// One machine has one wish.
+    pub fn wish(&mut self, wish: Wish) {
+        self.grant(&wish.cards);
+        self.next_boots.push(wish);
+    }
+
+    /// Whether the machine with one of these cards waits for something.
+    pub fn wishes(&self, cards: &[Mac]) -> bool {
+        self.next_boots.iter().any(|wish| wish.is_of(cards))
+    }
+
+    /// The machine with one of these cards waits for nothing any more.
+    pub fn grant(&mut self, cards: &[Mac]) {
+        self.next_boots.retain(|wish| !wish.is_of(cards));
+    }
+
     /// A node that was removed leaves nothing behind.
     pub fn forget(&mut self, node: &Name) {
+        self.grant(&self.cards_of(node));
         self.approvals.retain(|_, approval| approval.node != *node);
         self.media.retain(|_, medium| medium.node != *node);
         self.macs.retain(|_, name| name != node);
@@ -194,6 +227,7 @@ mod tests {
         let medium = Medium { node: node.clone(), kind, sha256, expires: 9, used_by: Some(machine) };
         journal.media.insert(Uuid::nil(), medium);
         journal.macs.insert("52:54:00:00:00:01".into(), node);
+        journal.wish(Wish { cards: vec![Mac([2, 0, 0, 0, 0, 1])], start: NextBoot::Rescue });
         journal.remember(3, "abc");
         journal
     }
@@ -205,6 +239,21 @@ mod tests {
         assert_eq!(Journal::load(&path).unwrap(), Journal::default());
         sample().save(&path).unwrap();
         assert_eq!(Journal::load(&path).unwrap(), sample());
+    }
+
+    #[test]
+    fn a_machine_has_one_wish_by_whichever_card_it_is_named() {
+        let [one, two, other] = [1, 2, 3].map(|last| Mac([2, 0, 0, 0, 0, last]));
+        let mut journal = Journal::default();
+        journal.wish(Wish { cards: vec![one, two], start: NextBoot::Rescue });
+        journal.wish(Wish { cards: vec![two], start: NextBoot::MemoryTest });
+        assert_eq!(journal.next_boots, [Wish { cards: vec![two], start: NextBoot::MemoryTest }]);
+        assert!(journal.wishes(&[other, two]) && !journal.wishes(&[one]));
+        journal.grant(&[one, other]);
+        assert!(journal.wishes(&[two]));
+        journal.macs.insert(two.to_string(), "etcd-1".parse().unwrap());
+        journal.forget(&"etcd-1".parse().unwrap());
+        assert!(!journal.wishes(&[two]));
     }
 
     #[test]

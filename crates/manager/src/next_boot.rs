@@ -1,16 +1,18 @@
 //! What a machine starts once, at its next network boot, instead of what is usual: a rescue system, or a memory test.
 //!
-//! The wish lies in memory: a manager that is started again has forgotten it. It is granted by [`crate::network`].
+//! The wish lies in the journal until the machine asks, and is granted by [`crate::network`].
 
 use crate::artifacts::Artifacts;
 use crate::core::Core;
 use crate::image::MEMORY_TEST;
+use crate::journal::{JournalError, Wish};
 use crate::network::BootView;
 use cairn_artifacts::Arch as ArtifactArch;
 use cairn_layout::Arch as ImageArch;
 use cairn_model::cluster::{Fingerprint, Name};
 use cairn_model::inventory::Firmware;
 use cairn_netboot::{Arch, Client, Event, Images, Mac, MachineStory, What, Wishes};
+use cairn_workflow::log::chain;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -82,6 +84,14 @@ pub enum NextBootError {
         "its firmware has Secure Boot on, and the memory test could not be signed (the manager's log says why): switch Secure Boot off in the firmware for the test"
     )]
     Unsigned,
+    #[error("{0}")]
+    Journal(String),
+}
+
+impl From<JournalError> for NextBootError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(chain(&error))
+    }
 }
 
 fn archs(all: &[Arch]) -> String {
@@ -254,7 +264,11 @@ pub async fn set(core: &Core, whom: &Whom, what: NextBoot) -> Result<(), NextBoo
     let offer = offer(core, what).await;
     let netboot = core.network().netboot.clone();
     let (cards, images) = decide(what, &netboot, &asks, &offer)?;
-    core.wishes.next(cards, what.name(), images);
+    core.wishes.next(cards.clone(), what.name(), images);
+    if let Err(error) = core.book.note(|journal| journal.wish(Wish { cards: cards.clone(), start: what })) {
+        core.wishes.forget(&cards);
+        return Err(error.into());
+    }
     tracing::info!(machine = %whom, start = what.name(), "at its next network boot it starts this once");
     core.show();
     Ok(())
@@ -263,14 +277,34 @@ pub async fn set(core: &Core, whom: &Whom, what: NextBoot) -> Result<(), NextBoo
 /// It starts what is usual after all.
 ///
 /// # Errors
-/// When there is no such machine.
+/// When there is no such machine, or the journal can't be written.
 pub fn forget(core: &Core, whom: &Whom) -> Result<(), NextBootError> {
     let (cards, _) = look(core, whom)?;
+    core.book.note(|journal| journal.grant(&cards))?;
     if let Some(start) = core.wishes.forget(&cards) {
         tracing::info!(machine = %whom, start, "at its next network boot it starts what is usual after all");
         core.show();
     }
     Ok(())
+}
+
+/// What waited when the manager ended waits again, with what there is to start by now.
+pub async fn remember(core: &Core) {
+    for Wish { cards, start } in core.book.journal(|journal| journal.next_boots.clone()) {
+        let images = offer(core, start).await.images();
+        core.wishes.next(cards, start.name(), images);
+    }
+}
+
+/// Whoever asked waits no more, also after a restart. Whoever grants wishes calls this after every event of a card.
+pub fn granted(core: &Core, card: Mac) {
+    let waited = core.book.journal(|journal| journal.wishes(&[card]));
+    if waited && core.wishes.waiting(&[card]).is_none() {
+        if let Err(error) = core.book.note(|journal| journal.grant(&[card])) {
+            tracing::warn!(%error, machine = %card, "what it starts this once would be started again after a restart");
+        }
+        core.show();
+    }
 }
 
 #[cfg(test)]

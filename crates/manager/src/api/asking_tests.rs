@@ -2,15 +2,16 @@
 
 use super::tests::{Site, delete, get, post, put, text};
 use crate::api::{BlinkResponse, NextBoot, NodeLog, NodeUnits, Problem};
-use crate::image;
+use crate::journal::{Journal, Wish};
 use crate::network::{BootView, Way};
-use crate::simulation::{Agent, Power};
+use crate::simulation::{Agent, Lab, Power, new_file};
+use crate::{image, next_boot};
 use axum::body::BodyDataStream;
 use axum::http::request::Builder;
 use axum::http::{StatusCode, header};
 use cairn_model::phase::Phase;
 use cairn_netboot::dhcp::Kind;
-use cairn_netboot::{Arch, Client, Images, Mac, What};
+use cairn_netboot::{Arch, BootAnswer, BootPolicy as _, Client, Images, Mac, MachineRequest, OneShot, What};
 use cairn_vault::join::Onto;
 use cairn_wire::message::AgentState;
 use futures_util::StreamExt as _;
@@ -184,12 +185,14 @@ async fn what_a_machine_starts_once_is_set_shown_and_taken_back_or_refused_with_
     assert_eq!(set("memory-test").await.0, StatusCode::NO_CONTENT);
     let shown = || core.status().machines[0].next_boot;
     assert_eq!(shown(), Some(NextBoot::MemoryTest));
+    assert_eq!(core.book.journal(|journal| journal.next_boots.len()), 1);
     let page = text(site.send(get("/discover").header(header::COOKIE, site.cookie()), "").await).await;
     assert!(page.contains("it starts a memory test, once") && page.contains("/next-boot/usual"), "{page}");
 
     for _ in 0..2 {
         assert_eq!(send(delete(&path), "").await.0, StatusCode::NO_CONTENT);
         assert_eq!(shown(), None);
+        assert!(core.book.journal(|journal| journal.next_boots.is_empty()));
     }
     // The page's buttons do the same.
     let press = async |start: &str| {
@@ -212,6 +215,44 @@ async fn what_a_machine_starts_once_is_set_shown_and_taken_back_or_refused_with_
         assert_eq!(send(put(&path), r#"{"start":"rescue"}"#).await.0, StatusCode::NOT_FOUND);
         assert_eq!(send(delete(&path), "").await.0, StatusCode::NOT_FOUND);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_machine_starts_once_waits_across_a_restart_and_is_over_once_it_has_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    new_file(folder.path());
+    let card = Mac([0x52, 0x54, 0, 0, 0, 9]);
+    let shown = |lab: &Lab| {
+        let status = lab.core.status();
+        status.nodes.iter().find(|node| node.name == "etcd-1").unwrap().next_boot
+    };
+    {
+        let lab = Lab::start(folder.path(), "work");
+        let note = |journal: &mut Journal| {
+            journal.macs.insert(card.to_string(), "etcd-1".parse().unwrap());
+            journal.wish(Wish { cards: vec![card], start: NextBoot::MemoryTest });
+        };
+        lab.core.book.note(note).unwrap();
+        lab.show.abort();
+        assert!(lab.show.await.unwrap_err().is_cancelled());
+    }
+    let lab = Lab::start(folder.path(), "work");
+    next_boot::remember(&lab.core).await;
+    assert_eq!(shown(&lab), Some(NextBoot::MemoryTest));
+    let asks = MachineRequest { mac: card, arch: Arch::X64Efi, client: Client::Pxe, uuid: None };
+    let usual = |_: &MachineRequest| BootAnswer::LocalDisk;
+    let policy = OneShot::around(usual, Arc::clone(&lab.core.wishes));
+    assert_eq!(policy.decide(&asks), BootAnswer::LocalDisk, "the image has no memory test");
+    next_boot::granted(&lab.core, card);
+    assert_eq!(shown(&lab), Some(NextBoot::MemoryTest));
+
+    std::fs::create_dir_all(&lab.core.image_dir).unwrap();
+    std::fs::write(lab.core.image_dir.join(image::MEMORY_TEST), "x").unwrap();
+    next_boot::remember(&lab.core).await;
+    assert_eq!(policy.decide(&asks), BootAnswer::Other(Images::x64(image::MEMORY_TEST)));
+    next_boot::granted(&lab.core, card);
+    assert_eq!(shown(&lab), None);
+    assert!(lab.core.book.journal(|journal| journal.next_boots.is_empty()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ impl From<NextBootError> for Problem {
             NextBootError::NeverAsked => (StatusCode::CONFLICT, "never-asked"),
             NextBootError::NoneForIt { .. } => (StatusCode::CONFLICT, "none-for-it"),
             NextBootError::NotThere(_) => (StatusCode::CONFLICT, "not-there"),
+            NextBootError::Journal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             NextBootError::SecureBoot | NextBootError::Unsigned => (StatusCode::CONFLICT, "secure-boot"),
         };
         Self::new(status, kind, error.to_string())
@@ -24,8 +25,8 @@ impl From<NextBootError> for Problem {
 
 /// What a node starts when it next boots from the network, once.
 ///
-/// Afterwards it starts from its disk again. Another wish takes the place of one that waits; a manager that is started
-/// again has forgotten it.
+/// Afterwards it starts from its disk again. Another wish takes the place of one that waits. It waits until the
+/// machine asks by a firmware that can start it.
 #[utoipa::path(
     put,
     path = "/api/v1/nodes/{name}/next-boot",

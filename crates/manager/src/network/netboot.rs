@@ -5,6 +5,7 @@ use super::{BootView, scan};
 use crate::core::{Core, unix_now};
 use crate::image::{self, ARCHITECTURES, MEMORY_TEST, PXE_LOADER, UKI};
 use crate::journal::Journal;
+use crate::next_boot;
 use crate::options::{Netboot, Wish};
 use cairn_host::interface::{self, Interface};
 use cairn_host::port::{self, Holder, Protocol};
@@ -152,6 +153,7 @@ async fn serve(
         }
         None => BootAnswer::Nothing,
     };
+    next_boot::remember(core).await;
     let policy = OneShot::around(policy, Arc::clone(&core.wishes));
     // Where the owner left it to us, another DHCP server is no reason to wait: it only shows the other way.
     let changed = if wanted.wish == Wish::Fitting { SOON } else { AGAIN };
@@ -208,7 +210,10 @@ async fn sign_again(core: &Core) -> Infallible {
 async fn grant(core: &Core, mut events: broadcast::Receiver<Event>) -> Infallible {
     loop {
         match events.recv().await {
-            Ok(event) => core.wishes.see(&event),
+            Ok(event) => {
+                core.wishes.see(&event);
+                event.machine.inspect(|card| next_boot::granted(core, *card));
+            }
             // Time ends a wish, too.
             Err(RecvError::Lagged(_)) => {}
             // Its end is told elsewhere.

@@ -28,7 +28,7 @@ impl<P: BootPolicy> OneShot<P> {
 
 impl<P: BootPolicy> BootPolicy for OneShot<P> {
     fn decide(&self, machine: &MachineRequest) -> BootAnswer {
-        match self.wishes.for_now(machine.mac, Instant::now()) {
+        match self.wishes.for_now(machine, Instant::now()) {
             Some(images) => BootAnswer::Other(images),
             None => self.usual.decide(machine),
         }
@@ -99,10 +99,18 @@ impl Wishes {
         }
     }
 
-    fn for_now(&self, card: Mac, now: Instant) -> Option<Images> {
+    /// A machine that can't start it, as it asks now, does not use its wish up.
+    fn for_now(&self, machine: &MachineRequest, now: Instant) -> Option<Images> {
+        let card = machine.mac;
         let mut wishes = self.lock();
         let at = wishes.iter().position(|wish| wish.is_of(card))?;
         let wish = wishes.get_mut(at)?;
+        if wish.asked.is_none()
+            && let Err(error) = wish.images.for_client(machine.client, machine.arch)
+        {
+            tracing::info!(machine = %card, name = wish.name, %error, "asks, and starts what is usual");
+            return None;
+        }
         if wish.asked.is_none() {
             tracing::info!(machine = %card, name = wish.name, "asks, and is told to start it this once");
         }
@@ -132,7 +140,7 @@ fn is_image(images: &Images, file: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Bios;
+    use crate::policy::{Arch, Bios, Client};
     use crate::story::Via;
 
     const CARD: Mac = Mac([2, 0, 0, 0, 0, 1]);
@@ -141,6 +149,10 @@ mod tests {
     fn rescue() -> Images {
         let bios = Bios { loader: "undionly.kpxe".into(), script: "rescue.ipxe".into() };
         Images { bios: Some(bios), ..Images::x64("rescue.efi") }
+    }
+
+    fn asks(mac: Mac) -> MachineRequest {
+        MachineRequest { mac, arch: Arch::X64Efi, client: Client::Pxe, uuid: None }
     }
 
     fn seen(what: What) -> Event {
@@ -160,11 +172,11 @@ mod tests {
         let (wishes, begin) = (Wishes::default(), Instant::now());
         wishes.next(vec![CARD], "rescue", rescue());
         assert_eq!(wishes.waiting(&[OTHER, CARD]).as_deref(), Some("rescue"));
-        assert_eq!(wishes.for_now(OTHER, begin), None);
+        assert_eq!(wishes.for_now(&asks(OTHER), begin), None);
         // However long it takes until it is switched on.
         let on = begin + Duration::from_secs(86_400);
         for (after, answered) in [(0, true), (4, true), (60, true), (91, false), (92, false)] {
-            let answer = wishes.for_now(CARD, on + Duration::from_secs(after));
+            let answer = wishes.for_now(&asks(CARD), on + Duration::from_secs(after));
             assert_eq!(answer.is_some(), answered, "{after} s");
             assert_eq!(wishes.waiting(&[CARD]), None);
         }
@@ -184,20 +196,33 @@ mod tests {
         ] {
             let (wishes, on) = (Wishes::default(), Instant::now());
             wishes.next(vec![CARD], "rescue", rescue());
-            assert!(wishes.for_now(CARD, on).is_some());
+            assert!(wishes.for_now(&asks(CARD), on).is_some());
             steps.iter().for_each(|event| wishes.see(event));
-            let answer = wishes.for_now(CARD, on + Duration::from_secs(5));
+            let answer = wishes.for_now(&asks(CARD), on + Duration::from_secs(5));
             assert_eq!(answer.is_none(), used, "{steps:?}");
         }
+    }
+
+    #[test]
+    fn a_machine_that_cannot_start_it_keeps_its_wish_until_it_can() {
+        let (wishes, on) = (Wishes::default(), Instant::now());
+        wishes.next(vec![CARD], "test", Images::x64("test.efi"));
+        for arch in [Arch::Bios, Arch::Arm64Efi, Arch::X86Efi] {
+            assert_eq!(wishes.for_now(&MachineRequest { arch, ..asks(CARD) }, on), None);
+            assert_eq!(wishes.waiting(&[CARD]).as_deref(), Some("test"), "{arch}");
+        }
+        let later = on + Duration::from_secs(86_400);
+        assert_eq!(wishes.for_now(&asks(CARD), later), Some(Images::x64("test.efi")));
+        assert_eq!(wishes.waiting(&[CARD]), None);
     }
 
     #[test]
     fn a_machine_with_two_cards_has_one_wish() {
         let (wishes, on) = (Wishes::default(), Instant::now());
         wishes.next(vec![CARD, OTHER], "rescue", rescue());
-        assert!(wishes.for_now(OTHER, on).is_some());
-        assert_eq!(wishes.for_now(CARD, on + Duration::from_secs(91)), None);
-        assert_eq!(wishes.for_now(OTHER, on + Duration::from_secs(91)), None);
+        assert!(wishes.for_now(&asks(OTHER), on).is_some());
+        assert_eq!(wishes.for_now(&asks(CARD), on + Duration::from_secs(91)), None);
+        assert_eq!(wishes.for_now(&asks(OTHER), on + Duration::from_secs(91)), None);
     }
 
     #[test]
@@ -209,8 +234,7 @@ mod tests {
         wishes.next(vec![CARD], "test", Images::x64("test.efi"));
         assert_eq!(wishes.forget(&[CARD]).as_deref(), Some("test"));
         assert_eq!(wishes.forget(&[CARD]), None);
-        let (arch, client) = (crate::policy::Arch::X64Efi, crate::policy::Client::Pxe);
-        let asks = MachineRequest { mac: CARD, arch, client, uuid: None };
+        let asks = asks(CARD);
         assert_eq!(policy.decide(&asks), BootAnswer::LocalDisk);
         wishes.next(vec![CARD], "rescue", rescue());
         assert_eq!(policy.decide(&asks), BootAnswer::Other(rescue()));
