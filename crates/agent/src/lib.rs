@@ -22,6 +22,7 @@ pub mod initrd;
 pub mod inventory;
 pub mod journal;
 pub mod keys;
+pub mod latency;
 pub mod memory;
 pub mod mount_root;
 pub mod network;

@@ -2,6 +2,7 @@
 
 pub mod etcd;
 pub mod k3s;
+pub mod metrics;
 pub mod node;
 pub mod shelf;
 

@@ -2,6 +2,7 @@
 
 use crate::files;
 use crate::keys::Keys;
+use cairn_model::etcd::WriteLatency;
 use cairn_model::node_config::NodeConfig;
 use cairn_model::secret::Secret;
 use cairn_vault::SignedRoster;
@@ -25,6 +26,8 @@ pub const KEYS_FILE: &str = "cairn/keys.json";
 
 /// A sealed copy of the cluster file, for a manager that comes with an older one.
 const KEPT_FILE: &str = "cluster-file.json";
+/// How fast the drive was when the node was installed on it.
+const WRITE_LATENCY: &str = "write-latency.json";
 
 /// All that a locked node needs to ask for its key. Lies in the clear: see the threat model.
 #[derive(Serialize, Deserialize)]
@@ -154,6 +157,17 @@ impl NodeState {
         serde_json::from_str(&self.text(KEPT_FILE).ok()?).ok()
     }
 
+    /// # Errors
+    /// When the volume can't be written to.
+    pub fn keep_write_latency(&self, measured: &WriteLatency) -> Result<(), StateError> {
+        self.put_json(WRITE_LATENCY, measured)
+    }
+
+    /// As it was measured at the installation; of nodes that are older than this measurement there is none.
+    pub fn write_latency(&self) -> Option<WriteLatency> {
+        serde_json::from_str(&self.text(WRITE_LATENCY).ok()?).ok()
+    }
+
     /// The number of the stored roster's generation, after its signature was checked; 0 for none.
     pub fn roster_number(&self) -> u64 {
         let number = || -> Option<u64> {
@@ -186,6 +200,16 @@ mod tests {
         assert_eq!(state.kept(), Some(file));
         std::fs::write(state.path(KEPT_FILE), "{").unwrap();
         assert_eq!(state.kept(), None);
+    }
+
+    #[test]
+    fn what_was_measured_at_the_installation_is_told_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = NodeState::on_volume(folder.path());
+        assert_eq!(state.write_latency(), None);
+        let measured = WriteLatency { median_us: 900, p99_us: 4_000, slowest_us: 411_000 };
+        state.keep_write_latency(&measured).unwrap();
+        assert_eq!(state.write_latency(), Some(measured));
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub fn take(services: &[&str], data: Option<&Path>) -> Vitals {
         uptime_seconds: uptime(&read("/proc/uptime")),
         clock: clock.as_secs(),
         data: data.and_then(space),
+        data_written: data.and_then(written),
+        etcd: None,
         services: units(services),
     }
 }
@@ -47,6 +49,18 @@ fn space(path: &Path) -> Option<Space> {
     let found = rustix::fs::statvfs(path).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
     Some(Space { total: bytes(found.f_blocks), free: bytes(found.f_bavail) })
+}
+
+/// The kernel's Documentation/block/stat.rst: the seventh number is that of sectors written, of 512 bytes always.
+fn written(path: &Path) -> Option<u64> {
+    let device = rustix::fs::stat(path).ok()?.st_dev;
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let text = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).ok()?;
+    bytes_written(&text)
+}
+
+fn bytes_written(stat: &str) -> Option<u64> {
+    stat.split_whitespace().nth(6)?.parse::<u64>().ok()?.checked_mul(512)
 }
 
 /// A line of `systemctl list-units --output=json`.
@@ -101,6 +115,8 @@ mod tests {
         assert_eq!(load("3.45 0.00 10.99 2/9 1"), [345, 0, 1099]);
         assert_eq!(uptime("350735.47 234388.90\n"), 350_735);
         assert_eq!((load(""), uptime("junk")), ([0; 3], 0));
+        let stat = "    1502      410   103486      904    29102     3051  1203456    91236        0    33000    92140";
+        assert_eq!((bytes_written(stat), bytes_written("1 2")), (Some(1_203_456 * 512), None));
     }
 
     #[test]
@@ -135,6 +151,7 @@ mod tests {
         fn nothing_that_procfs_or_systemd_could_say_makes_this_panic(text in ".{0,200}") {
             load(&text);
             uptime(&text);
+            bytes_written(&text);
             prop_assert!(select(&text, &[]).len() <= MOST_SERVICES);
         }
     }

@@ -1,5 +1,10 @@
 //! A file that is read as a small one is never cut short without a word.
-#![allow(clippy::unwrap_used, reason = "helpers of tests count as ordinary code")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests count as ordinary code"
+)]
 
 mod common;
 

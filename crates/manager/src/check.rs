@@ -2,8 +2,9 @@
 
 use crate::api::{CheckResult, CheckStatus, NodeStatus, Status};
 use crate::power::is_on;
+use cairn_model::etcd::{EtcdVitals, HEARTBEAT_MS, QUOTA_BYTES, Suits, WriteLatency};
 use cairn_model::phase::{ConditionKind, Phase};
-use cairn_model::vitals::ServiceState;
+use cairn_model::vitals::{ServiceState, Vitals};
 
 /// Applications, logs and certificates of others suffer beyond this; our own don't.
 const CLOCK_OFF: u64 = 30;
@@ -57,6 +58,24 @@ pub fn checks(status: &Status) -> Vec<CheckStatus> {
                 format!("{off} s off the manager's"),
                 "nodes take the time from the manager: look at its clock first, then at the node's log",
             ));
+            if let Some(etcd) = &vitals.told.etcd {
+                if let Some(drive) = &etcd.drive {
+                    let (result, found) = drive_of(drive, &vitals.told);
+                    all.push(check(
+                        "drive fast enough for etcd",
+                        result,
+                        found,
+                        "it was measured at the installation: a card of class A2 or an SSD is faster, and etcd on a slow one answers late",
+                    ));
+                }
+                let (result, found) = log_of(etcd);
+                all.push(check(
+                    "etcd's log, peers and database",
+                    result,
+                    found,
+                    "a worn card, a bad cable or weak Wi-Fi makes it late: look at the node's log, and replace what is at fault before its leader changes at every stall; a full database takes no more writes",
+                ));
+            }
             let failed = vitals.told.services.iter().filter(|service| service.state == ServiceState::Failed);
             let failed: Vec<&str> = failed.map(|service| service.unit.as_str()).collect();
             if !failed.is_empty() {
@@ -117,6 +136,67 @@ fn lock_words(node: &NodeStatus) -> String {
         (false, _) => "no encrypted data partition",
     }
     .to_owned()
+}
+
+fn drive_of(drive: &WriteLatency, told: &Vitals) -> (CheckResult, String) {
+    let result = match drive.suits() {
+        Suits::Well => CheckResult::Good,
+        Suits::Slowly => CheckResult::Attention,
+        Suits::Badly => CheckResult::Failed,
+    };
+    let WriteLatency { median_us, p99_us, slowest_us } = *drive;
+    let mut found = format!(
+        "half of the writes took at most {}, 99 of 100 at most {}, the slowest {}",
+        millis(median_us),
+        millis(p99_us),
+        millis(slowest_us)
+    );
+    if let Some(a_day) = written_a_day(told) {
+        found.push_str(&format!("; since its start {} MB a day are written", a_day / 1_000_000));
+    }
+    (result, found)
+}
+
+/// Bytes, once the node has been on for an hour: installing and starting write more than a day of rest.
+fn written_a_day(told: &Vitals) -> Option<u64> {
+    let long_enough = told.uptime_seconds >= 3600;
+    let days = u128::from(told.uptime_seconds);
+    let a_day = (u128::from(told.data_written?) * 86_400).checked_div(days)?;
+    long_enough.then(|| u64::try_from(a_day).unwrap_or(u64::MAX))
+}
+
+/// What a heartbeat waits for has to be shorter than the time between two.
+fn log_of(etcd: &EtcdVitals) -> (CheckResult, String) {
+    let heartbeat = u64::from(HEARTBEAT_MS) * 1000;
+    let late = |time: Option<u64>| time.is_some_and(|time| time > heartbeat);
+    let (quota, used) = (u64::from(QUOTA_BYTES), etcd.database);
+    let result = match () {
+        () if used >= quota => CheckResult::Failed,
+        () if late(etcd.log_p99_us) || late(etcd.round_trip_p99_us) || used > quota / 5 * 4 => {
+            CheckResult::Attention
+        }
+        () => CheckResult::Good,
+    };
+    let within = |what: &str, time: Option<u64>| match time {
+        Some(time) => format!("99 of 100 {what} within {}", millis(time)),
+        None => format!("no {what} yet"),
+    };
+    let found = format!(
+        "{}; {}; {} changes of the leader; database {} of {} MiB",
+        within("writes to the log", etcd.log_p99_us),
+        within("round trips to the slowest member", etcd.round_trip_p99_us),
+        etcd.leader_changes,
+        used >> 20,
+        quota >> 20
+    );
+    (result, found)
+}
+
+fn millis(microseconds: u64) -> String {
+    match microseconds {
+        0..10_000 => format!("{}.{} ms", microseconds / 1000, microseconds % 1000 / 100),
+        10_000.. => format!("{} ms", microseconds / 1000),
+    }
 }
 
 fn etcd(status: &Status) -> Option<CheckStatus> {
@@ -217,6 +297,45 @@ mod tests {
         };
         assert_eq!(found("aarch64"), []);
         assert_eq!(found("x86_64"), [("etcd-1: version".to_owned(), CheckResult::Attention)]);
+    }
+
+    #[test]
+    fn a_drive_or_a_network_that_is_too_slow_for_etcd_and_a_full_database_are_found() {
+        let drive = |p99_us, slowest_us| WriteLatency { median_us: 900, p99_us, slowest_us };
+        let of = |drive, etcd: EtcdVitals| {
+            let mut node = node("etcd-1", Phase::Running, true);
+            let vitals = node.vitals.as_mut().unwrap();
+            vitals.told.etcd = Some(EtcdVitals { drive: Some(drive), ..etcd });
+            bad(&Status { nodes: vec![node], ..Status::default() })
+        };
+        let (fast, usual) =
+            (drive(9_900, 411_000), EtcdVitals { log_p99_us: Some(512_000), ..EtcdVitals::default() });
+        assert_eq!(of(fast, EtcdVitals::default()), []);
+        let named = |what: &str, result| vec![(format!("etcd-1: {what}"), result)];
+        let (of_drive, of_log) = ("drive fast enough for etcd", "etcd's log, peers and database");
+        assert_eq!(
+            of(drive(30_000, 411_000), EtcdVitals::default()),
+            named(of_drive, CheckResult::Attention)
+        );
+        assert_eq!(of(drive(9_000, 2_600_000), EtcdVitals::default()), named(of_drive, CheckResult::Failed));
+        assert_eq!(of(fast, usual), named(of_log, CheckResult::Attention));
+        let far = EtcdVitals { round_trip_p99_us: Some(800_000), ..EtcdVitals::default() };
+        assert_eq!(of(fast, far), named(of_log, CheckResult::Attention));
+        let full = EtcdVitals { database: 256 << 20, ..EtcdVitals::default() };
+        assert_eq!(of(fast, full), named(of_log, CheckResult::Failed));
+    }
+
+    #[test]
+    fn what_is_written_in_a_day_is_told_once_an_hour_has_passed() {
+        let of = |uptime_seconds, data_written| {
+            written_a_day(&Vitals { uptime_seconds, data_written, ..Vitals::default() })
+        };
+        assert_eq!((of(3599, Some(1)), of(7200, None), of(0, Some(1))), (None, None, None));
+        assert_eq!(of(43_200, Some(1_900_000_000)), Some(3_800_000_000));
+        assert_eq!(
+            [0, 940, 9_999, 10_000, 411_300].map(millis),
+            ["0.0 ms", "0.9 ms", "9.9 ms", "10 ms", "411 ms"]
+        );
     }
 
     #[test]

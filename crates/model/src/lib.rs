@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod cluster;
+pub mod etcd;
 pub mod inventory;
 pub mod log;
 pub mod node_config;

@@ -1,5 +1,6 @@
 //! How a machine does: what changes from one look to the next.
 
+use crate::etcd::EtcdVitals;
 use serde::{Deserialize, Serialize};
 
 /// What an older agent does not tell is zero, empty or absent.
@@ -18,6 +19,10 @@ pub struct Vitals {
     pub clock: u64,
     /// The data partition, once it is open.
     pub data: Option<Space>,
+    /// Bytes that went to the data partition since the start, where the kernel counts them.
+    pub data_written: Option<u64>,
+    /// Of a member of etcd that answers.
+    pub etcd: Option<EtcdVitals>,
     /// Those that matter, and all that failed.
     pub services: Vec<Service>,
 }

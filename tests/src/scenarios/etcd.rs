@@ -2,7 +2,7 @@
 
 use crate::command::Answer;
 use crate::world::{World, path};
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -63,6 +63,21 @@ pub fn members(world: &World) -> Result<()> {
     ensure!(written.is_ok(), "a key could not be written: {}", written.words());
     let read = etcdctl(world, &client, last, &["get", "--print-value-only", "scenario"])?;
     ensure!(read.text() == "written through the first", "read through the last member: {}", read.words());
+    for node in ["etcd-1", "etcd-2", "etcd-3"] {
+        // told anew every ten seconds
+        world.until(&format!("what {node} measured"), Duration::from_secs(60), || measured(world, node))?;
+    }
+    Ok(())
+}
+
+/// A member knows its drive since it was installed, its log since it wrote, and the way to the others.
+fn measured(world: &World, node: &str) -> Result<()> {
+    let vitals = world.node(node)?.vitals.context("it tells nothing")?.told;
+    let etcd = vitals.etcd.context("it tells nothing of etcd")?;
+    let drive = etcd.drive.context("its drive was not measured")?;
+    ensure!(drive.median_us > 0 && drive.slowest_us >= drive.p99_us, "{drive:?}");
+    ensure!(etcd.peers == 2 && etcd.log_p99_us.is_some() && etcd.round_trip_p99_us.is_some(), "{etcd:?}");
+    ensure!(vitals.data_written.is_some_and(|bytes| bytes > 1 << 20), "{:?}", vitals.data_written);
     Ok(())
 }
 

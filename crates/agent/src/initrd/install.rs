@@ -11,10 +11,12 @@ use crate::initrd::enrol::{OrderError, check_disk};
 use crate::initrd::stick::{self, StickError, System};
 use crate::inventory;
 use crate::keys::Keys;
+use crate::latency;
 use crate::state::{BootIdentity, IDENTITY_FILE, JOIN_FILE, KEYS_FILE, NodeState, StateError};
 use crate::volume::{self, VolumeError};
 use cairn_layout::install::{Root, Source};
 use cairn_layout::{Arch, Layout, Loader, Payload, Progress, Seed};
+use cairn_model::cluster::Role;
 use cairn_wire::message::{EnrolOrder, Target, install_steps};
 use cairn_workflow::log::chain;
 use cairn_workflow::{EventLog, Plan, What};
@@ -192,9 +194,20 @@ fn fill_volume(order: &EnrolOrder, keys: &Keys) -> Result<(), InstallError> {
     let mount_error = |e: rustix::io::Errno| InstallError::Mount(e.into());
     std::fs::create_dir_all(MOUNT_POINT).map_err(InstallError::Mount)?;
     mount(volume::MAPPED_DEVICE, MOUNT_POINT, "ext4", MountFlags::empty(), None).map_err(mount_error)?;
-    let written = NodeState::on_volume(Path::new(MOUNT_POINT)).write_enrolment(order, keys);
+    let state = NodeState::on_volume(Path::new(MOUNT_POINT));
+    let written = state.write_enrolment(order, keys).and_then(|()| match order.config.role {
+        Role::Etcd => measure(&state),
+        Role::Compute | Role::Backup => Ok(()),
+    });
     unmount(MOUNT_POINT, UnmountFlags::empty()).map_err(mount_error)?;
     Ok(written?)
+}
+
+/// How fast the drive is for etcd. The owner may have no other, so a slow one is told and not refused.
+fn measure(state: &NodeState) -> Result<(), StateError> {
+    let measured = latency::measure(Path::new(MOUNT_POINT))
+        .map_err(|error| StateError::Write(MOUNT_POINT.into(), error))?;
+    state.keep_write_latency(&measured)
 }
 
 /// The node needs it on its own disk from the next start on.

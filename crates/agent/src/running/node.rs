@@ -11,6 +11,7 @@ use crate::running::{etcd, k3s};
 use crate::state::NodeState;
 use crate::{clock, files, inventory, memory, version, vitals, volume};
 use cairn_model::cluster::Role;
+use cairn_model::etcd::EtcdVitals;
 use cairn_model::inventory::Inventory;
 use cairn_model::log::LogQuery;
 use cairn_model::node_config::{K3sRole, NodeConfig};
@@ -26,7 +27,7 @@ use cairn_workflow::log::chain;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A disk that was plugged into a running node is seen within this time.
 const INVENTORY_LASTS: Duration = Duration::from_secs(120);
@@ -51,6 +52,8 @@ struct Now {
     config: NodeConfig,
     conditions: Vec<Condition>,
     etcd_healthy: Option<bool>,
+    /// When its database was last rewritten, in minutes since 1970.
+    etcd_shrunk: Option<u64>,
     looked: bool,
     inventory: Option<(Instant, Inventory)>,
     vitals: Option<(Instant, Vitals)>,
@@ -66,6 +69,7 @@ impl Node {
             config,
             conditions: Vec::new(),
             etcd_healthy: None,
+            etcd_shrunk: None,
             looked: false,
             inventory: None,
             vitals: None,
@@ -118,7 +122,13 @@ impl Node {
         }
         let config = self.now().config.clone();
         let (conditions, etcd_healthy) = match config.role {
-            Role::Etcd => look_after_etcd(&config),
+            Role::Etcd => {
+                let looked = look_after_etcd(&config);
+                if looked.1 == Some(true) {
+                    self.shrink_etcd(&config);
+                }
+                looked
+            }
             Role::Compute => (look_after_k3s(&config, &self.shelf), None),
             Role::Backup => (vec![Condition::waiting("backups come with a later version of Cairn")], None),
         };
@@ -126,6 +136,23 @@ impl Node {
         now.conditions = conditions;
         now.etcd_healthy = etcd_healthy;
         now.looked = true;
+    }
+
+    fn shrink_etcd(&self, config: &NodeConfig) {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let minute = since_1970.as_secs() / 60;
+        if !etcd::may_shrink(config, minute, self.now().etcd_shrunk) {
+            return;
+        }
+        let Some(vitals) = etcd::vitals().filter(|vitals| etcd::should_shrink(config, vitals)) else {
+            return;
+        };
+        // also when it fails: what did not work now works no better in a moment
+        self.now().etcd_shrunk = Some(minute);
+        match etcd::shrink(config) {
+            Ok(()) => tracing::info!(before = vitals.database, "etcd gave unused room back"),
+            Err(error) => tracing::warn!(because = chain(&error), "etcd could not give unused room back"),
+        }
     }
 
     /// Answers first, because an answer that is lost looks like a fault.
@@ -168,7 +195,10 @@ impl Node {
             Role::Compute => &["cairn-agent.service", k3s::UNIT],
             Role::Backup => &["cairn-agent.service"],
         };
-        let vitals = vitals::take(services, Some(Path::new("/var")));
+        let mut vitals = vitals::take(services, Some(Path::new("/var")));
+        if self.now().config.role == Role::Etcd {
+            vitals.etcd = etcd::vitals().map(|etcd| EtcdVitals { drive: self.state.write_latency(), ..etcd });
+        }
         self.now().vitals = Some((Instant::now(), vitals.clone()));
         vitals
     }

@@ -16,6 +16,7 @@ use cairn_host::interface::Kind;
 use cairn_host::port::{Holder, Protocol};
 use cairn_host::serial::Adapter;
 use cairn_model::cluster::{Name, Role};
+use cairn_model::etcd::{EtcdVitals, WriteLatency};
 use cairn_model::inventory::{Cpu, Disk, DiskContent, Firmware, Inventory, Product};
 use cairn_model::phase::{Condition, Phase};
 use cairn_model::vitals::{Service, ServiceState, Space, Vitals};
@@ -113,6 +114,16 @@ pub fn node(number: u8, name: &str, role: Role, phase: Phase) -> NodeStatus {
                     state: ServiceState::Active,
                     detail: "running".into(),
                 }],
+                data_written: Some(16 << 30),
+                etcd: (role == Role::Etcd).then_some(EtcdVitals {
+                    drive: Some(WriteLatency { median_us: 2_300, p99_us: 31_000, slowest_us: 411_000 }),
+                    log_p99_us: Some(32_000),
+                    round_trip_p99_us: Some(3_200),
+                    database: 21 << 20,
+                    database_in_use: 17 << 20,
+                    leader_changes: 1,
+                    peers: 2,
+                }),
                 ..Vitals::default()
             },
             clock_offset_seconds: 1,

@@ -246,6 +246,8 @@ fn vitals(uptime: Duration) -> Vitals {
         uptime_seconds: uptime.as_secs(),
         clock: since_1970().as_secs(),
         data: Some(Space { total: 500 << 30, free: 400 << 30 }),
+        data_written: Some(0),
+        etcd: None,
         services: vec![agent],
     }
 }
