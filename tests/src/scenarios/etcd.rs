@@ -67,6 +67,8 @@ pub fn members(world: &World) -> Result<()> {
         // told anew every ten seconds
         world.until(&format!("what {node} measured"), Duration::from_secs(60), || measured(world, node))?;
     }
+    let swap = world.exec("etcd-1", &["swapon", "--show=NAME,SIZE", "--noheadings"])?;
+    ensure!(swap.split_whitespace().eq(["/dev/zram0", "256M"]), "swap of a machine of 512 MB: {swap}");
     Ok(())
 }
 
