@@ -42,6 +42,9 @@ pub fn run() -> Result<()> {
 
 async fn live() -> Result<()> {
     let (start, disk) = tokio::task::spawn_blocking(start::find).await??;
+    if let Some(disk) = disk.clone() {
+        tokio::task::spawn_blocking(move || network::begin(&disk)).await?;
+    }
     let (identity, callers) = match &start {
         Start::Fresh { keys, .. } => (Identity::self_signed(&keys.boot)?, Callers::Anyone),
         Start::Joining { keys, material, .. } => {

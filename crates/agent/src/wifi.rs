@@ -69,7 +69,7 @@ pub fn go_on(address: ClusterAddress) {
     std::thread::spawn(move || look_after(&ssid, Some(address)));
 }
 
-/// Keeps one adapter connected and the cluster's address where it belongs, for ever.
+/// Keeps one adapter connected, and the cluster's and the static address where they belong, for ever.
 fn look_after(ssid: &Ssid, address: Option<ClusterAddress>) {
     let began = Instant::now();
     let (mut using, mut missed, mut link): (Option<Using>, bool, Link) = (None, false, network::current());
@@ -90,17 +90,21 @@ fn look_after(ssid: &Ssid, address: Option<ClusterAddress>) {
             }
             None => {}
         }
-        if let Some((address, prefix)) = address {
-            let wireless = using.as_ref().is_some_and(|using| radio::carrier(Path::new("/"), &using.adapter));
-            let wanted = network::place(link, radio::cable(Path::new("/")), wireless);
-            if wanted != link {
-                match network::put_cluster_address(wanted, address, prefix) {
-                    Ok(()) => {
-                        link = wanted;
+        let wireless = using.as_ref().is_some_and(|using| radio::carrier(Path::new("/"), &using.adapter));
+        let wanted = network::place(link, radio::cable(Path::new("/")), wireless);
+        if wanted != link {
+            let moved = match address {
+                Some((address, prefix)) => network::put_cluster_address(wanted, address, prefix),
+                None => network::put_static_address(wanted),
+            };
+            match moved {
+                Ok(()) => {
+                    link = wanted;
+                    if let Some((address, _)) = address {
                         say(&format!("the cluster address {address} is on {link} now"));
                     }
-                    Err(error) => say(&format!("the cluster address can't be moved: {error:#}")),
                 }
+                Err(error) => say(&format!("the addresses can't be moved to {wanted}: {error:#}")),
             }
         }
         if using.is_none() {

@@ -28,6 +28,7 @@ pub mod progress;
 pub mod reference;
 pub mod secure_boot;
 pub mod setup;
+pub mod static_address;
 pub mod status;
 pub mod wifi;
 

@@ -23,7 +23,9 @@ use crate::journal::{JournalError, Medium};
 use axum::http::StatusCode;
 use cairn_layout::install::{Root, Source, medium_bytes};
 use cairn_layout::{Board, InstallError, Layout, Loader, Payload, SectorSize, Seed, SyncedFile, install};
+use cairn_model::address::Network;
 use cairn_model::cluster::Name;
+use cairn_model::static_address::{FILE as ADDRESS_FILE, StaticAddress};
 use cairn_model::wifi::{FILE as WIFI_FILE, Wifi};
 use cairn_vault::IssueError;
 use cairn_vault::join::Onto;
@@ -50,6 +52,10 @@ pub enum MediaError {
     NoInnerDisk,
     #[error("the arm64 image has no files for a Raspberry Pi; build it again (`make arm64`)")]
     NoPiFiles,
+    #[error(
+        "{address} lies in or around the cluster's own network {network}, which Cairn gives out by itself; choose one of your home network"
+    )]
+    InCluster { address: StaticAddress, network: Network },
     #[error("a join key is good for at most 90 days")]
     TooLong,
     #[error(transparent)]
@@ -85,7 +91,9 @@ impl MediaError {
         match self {
             Self::NoSuchNode(_) => (StatusCode::NOT_FOUND, "no-such-node"),
             Self::PlaceTaken(_) => (StatusCode::CONFLICT, "place-taken"),
-            Self::TooLong | Self::NoInnerDisk => (StatusCode::UNPROCESSABLE_ENTITY, "bad-request"),
+            Self::TooLong | Self::NoInnerDisk | Self::InCluster { .. } => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "bad-request")
+            }
             Self::Image(_) | Self::File(..) | Self::RootHash | Self::NoPiFiles => {
                 (StatusCode::CONFLICT, "no-image")
             }
@@ -107,13 +115,15 @@ pub struct Wish {
     pub valid: Option<u64>,
     /// What a machine without a cable needs.
     pub wifi: Option<Wifi>,
+    /// What a machine needs where no router gives it an address.
+    pub address: Option<StaticAddress>,
 }
 
 impl Wish {
     /// # Errors
     /// When the node can't have a medium, or not for so long.
     pub fn check(&self, core: &Core) -> Result<(), MediaError> {
-        let Self { node: name, kind, board, valid, wifi: _ } = self;
+        let Self { node: name, kind, board, valid, wifi: _, address } = self;
         let file = core.book.file();
         let node = file.cluster().node(name).ok_or_else(|| MediaError::NoSuchNode(name.clone()))?;
         if node.enrolled.is_some() {
@@ -121,6 +131,10 @@ impl Wish {
         }
         if *board == Board::PiZero2W && *kind == MediumKind::Installer {
             return Err(MediaError::NoInnerDisk);
+        }
+        let network = file.cluster().network;
+        if let Some(address) = address.as_ref().filter(|address| address.meets(network)) {
+            return Err(MediaError::InCluster { address: address.clone(), network });
         }
         if valid.is_some_and(|valid| valid > LONGEST) { Err(MediaError::TooLong) } else { Ok(()) }
     }
@@ -151,7 +165,7 @@ pub struct Prepared {
 
 pub async fn prepare(core: &Core, wish: Wish) -> Result<Prepared, MediaError> {
     wish.check(core)?;
-    let Wish { node: name, kind, board, valid, wifi } = wish;
+    let Wish { node: name, kind, board, valid, wifi, address } = wish;
     // its firmware looks into the slot for a card, and nowhere else
     let kind = if board == Board::PiZero2W { MediumKind::Sd } else { kind };
     let (key_id, expires) = (Uuid::new_v4(), unix_now().saturating_add(valid.unwrap_or(VALID)));
@@ -160,6 +174,7 @@ pub async fn prepare(core: &Core, wish: Wish) -> Result<Prepared, MediaError> {
     let own = Own {
         join: Zeroizing::new(serde_json::to_vec(&material)?),
         wifi: wifi.as_ref().map(serde_json::to_vec).transpose()?.map(Zeroizing::new),
+        address: address.as_ref().map(serde_json::to_vec).transpose()?,
         onto: onto(kind),
         board,
         seed: Seed(random()?),
@@ -190,6 +205,7 @@ fn onto(kind: MediumKind) -> Onto {
 struct Own {
     join: Zeroizing<Vec<u8>>,
     wifi: Option<Zeroizing<Vec<u8>>>,
+    address: Option<Vec<u8>>,
     onto: Onto,
     board: Board,
     seed: Seed,
@@ -215,7 +231,7 @@ fn pi_files(node_image: &Image) -> Result<Vec<(String, Vec<u8>)>, MediaError> {
 
 /// Some 450 MB into a sparse file without a name: nothing is left of it, whatever happens.
 fn write(node_image: &Image, work: &Path, own: &Own) -> Result<(File, u64), MediaError> {
-    let Own { join, wifi, onto, board, seed } = own;
+    let Own { join, wifi, address, onto, board, seed } = own;
     let manifest = &node_image.manifest;
     let open = |name: &'static str| -> Result<(File, u64), MediaError> {
         let path = node_image.path(name);
@@ -246,6 +262,9 @@ fn write(node_image: &Image, work: &Path, own: &Own) -> Result<(File, u64), Medi
     let mut files = vec![("cairn/join.json", join.as_slice())];
     if let Some(wifi) = wifi {
         files.push((WIFI_FILE, wifi));
+    }
+    if let Some(address) = address {
+        files.push((ADDRESS_FILE, address));
     }
     if let Some(certificate) = node_image.certificate() {
         // where firmware's own "enroll from file" finds it

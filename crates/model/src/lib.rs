@@ -15,6 +15,7 @@ pub mod log;
 pub mod node_config;
 pub mod phase;
 pub mod secret;
+pub mod static_address;
 pub mod text;
 pub mod vitals;
 pub mod wifi;

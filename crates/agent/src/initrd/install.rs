@@ -96,7 +96,7 @@ pub fn install(
     log.blocking_step("identity", || {
         // a medium keeps its own
         if let (Some(_), Some(stick)) = (&boot_loader, medium) {
-            carry_wifi(stick, &disk)?;
+            carry_network(stick, &disk)?;
         }
         write_identity(&disk, order, keys, boot_loader.as_deref())
     })?;
@@ -211,9 +211,12 @@ fn measure(state: &NodeState) -> Result<(), StateError> {
 }
 
 /// The node needs it on its own disk from the next start on.
-fn carry_wifi(stick: &BootDisk, disk: &BootDisk) -> Result<(), InstallError> {
+fn carry_network(stick: &BootDisk, disk: &BootDisk) -> Result<(), InstallError> {
     if let Some(wifi) = crate::wifi::carried(stick)? {
         disk.write(cairn_model::wifi::FILE, &wifi)?;
+    }
+    if let Some(address) = crate::network::carried(stick)? {
+        disk.write(cairn_model::static_address::FILE, &address)?;
     }
     Ok(())
 }

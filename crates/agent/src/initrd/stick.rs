@@ -7,6 +7,7 @@ use crate::state::{IMAGE_FILE, JOIN_FILE, KEYS_FILE};
 use cairn_layout::esp::EspError;
 use cairn_layout::gpt::{GptError, Table};
 use cairn_layout::{Arch, Esp, SectorSize, Slot, SyncedFile};
+use cairn_model::static_address::FILE as ADDRESS_FILE;
 use cairn_model::wifi::FILE as WIFI_FILE;
 use cairn_wire::message::ImageSource;
 use std::io::{self, Cursor, Seek, SeekFrom};
@@ -126,8 +127,8 @@ pub fn retire(stick: &BootDisk) -> Result<(), StickError> {
 
 /// In the order in which it goes. A power cut in between must leave a stick that is not started any more: one
 /// without its keys but with a join key would ask again, as another machine with a key that was used.
-fn retired(arch: Arch) -> [&'static str; 5] {
-    [arch.removable_loader(), JOIN_FILE, KEYS_FILE, IMAGE_FILE, WIFI_FILE]
+fn retired(arch: Arch) -> [&'static str; 6] {
+    [arch.removable_loader(), JOIN_FILE, KEYS_FILE, IMAGE_FILE, WIFI_FILE, ADDRESS_FILE]
 }
 
 #[cfg(test)]
@@ -223,6 +224,7 @@ mod tests {
         disk.write(JOIN_FILE, b"{}").unwrap();
         disk.write(KEYS_FILE, b"{}").unwrap();
         disk.write(WIFI_FILE, b"{}").unwrap();
+        disk.write(ADDRESS_FILE, b"{}").unwrap();
         let there = |file: &str| disk.read(file).unwrap().is_some();
         let order = retired(ARCH);
         assert!(order.iter().all(|file| there(file)));

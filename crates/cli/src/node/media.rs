@@ -2,6 +2,7 @@
 
 use crate::client::{Client, Connection};
 use crate::progress::Transfer;
+use crate::static_address::StaticAddressArguments;
 use crate::status::gigabytes;
 use crate::wifi::WifiArguments;
 use crate::{medium, say};
@@ -37,6 +38,8 @@ pub struct PrepareArguments {
     board: Board,
     #[command(flatten)]
     wifi: WifiArguments,
+    #[command(flatten)]
+    address: StaticAddressArguments,
     /// How long its join key is good, in hours
     #[arg(long, value_name = "HOURS", default_value_t = 168)]
     valid: u64,
@@ -85,17 +88,22 @@ impl From<Kind> for MediumKind {
 /// # Errors
 /// What the manager says, or where it failed.
 pub fn prepare(arguments: PrepareArguments) -> Result<()> {
-    let PrepareArguments { node, output, disk, kind, board, wifi, valid, connection } = arguments;
+    let PrepareArguments { node, output, disk, kind, board, wifi, address, valid, connection } = arguments;
     let seconds = valid.checked_mul(3600).context("so many hours are longer than time itself")?;
+    let address = address.get()?;
     let wifi = wifi.get()?;
     let usual = if matches!(board, Board::PiZero2W) { Kind::Sd } else { Kind::Usb };
     let (kind, board) = (MediumKind::from(kind.unwrap_or(usual)), MediumBoard::from(board));
     let (client, valid_seconds) = (connection.open()?, Some(seconds));
     if let Some(disk) = disk {
-        return write(&client, &node, &WriteMediumRequest { disk, valid_seconds, kind, board, wifi });
+        return write(
+            &client,
+            &node,
+            &WriteMediumRequest { disk, valid_seconds, kind, board, wifi, address },
+        );
     }
     let output = output.context("name a file with --output, or a disk with --disk")?;
-    let request = MediumRequest { valid_seconds, kind, board, wifi, ..MediumRequest::default() };
+    let request = MediumRequest { valid_seconds, kind, board, wifi, address, ..MediumRequest::default() };
     save(&client, &node, &request, &output)
 }
 

@@ -37,7 +37,7 @@ impl From<MediaError> for Problem {
         (status = 200, description = "The image; `cairn-medium`, `cairn-image-length` and `cairn-image-sha256` speak of it as it is on the medium", content((Vec<u8> = "application/gzip"), (Vec<u8> = "application/octet-stream")), headers(("cairn-medium" = String, description = "Its join key's id"), ("cairn-image-length" = u64, description = "Bytes"), ("cairn-image-sha256" = String, description = "In hexadecimal digits"))),
         (status = 404, description = "There is no such node."),
         (status = 409, description = "A machine has the place, there is no node image, or no cluster file is open."),
-        (status = 422, description = "That is no name of a node, the time is too long, the board starts from no such medium, or the body is not what is taken here."),
+        (status = 422, description = "That is no name of a node, the time is too long, the board starts from no such medium, the static address is of the cluster's own network, or the body is not what is taken here."),
         (status = 500, description = "The manager could not read or write what is its own."),
     )
 )]
@@ -51,9 +51,9 @@ pub async fn medium(
 }
 
 pub(crate) async fn image(shared: &Shared, name: &str, request: MediumRequest) -> Result<Response, Problem> {
-    let MediumRequest { valid_seconds, kind, board, format, wifi } = request;
+    let MediumRequest { valid_seconds, kind, board, format, wifi, address } = request;
     let name = parse(name)?;
-    let wish = Wish { node: name.clone(), kind, board: board.into(), valid: valid_seconds, wifi };
+    let wish = Wish { node: name.clone(), kind, board: board.into(), valid: valid_seconds, wifi, address };
     let medium = media::prepare(&shared.core, wish).await?;
     let (content_type, ending) = match format {
         MediumFormat::Gzip => ("application/gzip", "img.gz"),
@@ -90,7 +90,7 @@ pub(crate) async fn image(shared: &Shared, name: &str, request: MediumRequest) -
         (status = 202, body = JobStatus, description = "It has begun"),
         (status = 404, description = "There is no such node or disk."),
         (status = 409, description = "A machine has the place, the disk is refused, another medium is being written, or no cluster file is open."),
-        (status = 422, description = "That is no name of a node, the time is too long, the board starts from no such medium, or the body is not what is taken here."),
+        (status = 422, description = "That is no name of a node, the time is too long, the board starts from no such medium, the static address is of the cluster's own network, or the body is not what is taken here."),
         (status = 500, description = "The manager could not read or write what is its own."),
     )
 )]
@@ -100,9 +100,9 @@ pub async fn write(
     Part(name): Part,
     Asked(request): Asked<WriteMediumRequest>,
 ) -> Result<(StatusCode, Json<JobStatus>), Problem> {
-    let WriteMediumRequest { disk, valid_seconds, kind, board, wifi } = request;
+    let WriteMediumRequest { disk, valid_seconds, kind, board, wifi, address } = request;
     let name = parse(&name)?;
-    let wish = Wish { node: name.clone(), kind, board: board.into(), valid: valid_seconds, wifi };
+    let wish = Wish { node: name.clone(), kind, board: board.into(), valid: valid_seconds, wifi, address };
     job::start(&shared.core, wish, disk).await?;
     Ok((StatusCode::ACCEPTED, Json(view(&shared, &name)?)))
 }

@@ -391,6 +391,64 @@ async fn a_medium_for_a_machine_without_a_cable_carries_its_wifi_and_no_other_do
 }
 
 #[tokio::test]
+async fn a_medium_of_any_kind_carries_its_static_address_and_no_other_does() {
+    use cairn_layout::{Esp, SectorSize};
+    use cairn_model::static_address::{FILE, StaticAddress};
+    let site = Site::new();
+    crate::image::tests::fake(&site.folder.path().join("image"));
+    let wanted = r#"{"address":"192.168.1.21/24","gateway":"192.168.1.1","dns":["9.9.9.9"]}"#;
+    let json = "application/json";
+    let form = "application/x-www-form-urlencoded";
+    let filled = "node=etcd-1&kind=usb&address=192.168.1.21%2F24&gateway=192.168.1.1&dns=9.9.9.9+";
+    for (path, kind, body, carries) in [
+        ("/api/v1/nodes/etcd-1/medium", json, "{}".to_owned(), false),
+        ("/api/v1/nodes/etcd-1/medium", json, format!(r#"{{"address":{wanted}}}"#), true),
+        ("/api/v1/nodes/etcd-1/medium", json, format!(r#"{{"kind":"installer","address":{wanted}}}"#), true),
+        ("/media/download", form, filled.to_owned(), true),
+        ("/media/download", form, "node=etcd-1&kind=usb&address=&gateway=&dns=".to_owned(), false),
+    ] {
+        let request =
+            post(path).header(header::AUTHORIZATION, site.bearer()).header(header::CONTENT_TYPE, kind);
+        let packed = to_bytes(site.send(request, &body).await.into_body(), 64 << 20).await.unwrap();
+        let mut file = unpacked(&packed);
+        let mut esp = Esp::open(&mut file, SectorSize::B512).unwrap();
+        let found =
+            esp.read(FILE).unwrap().map(|bytes| serde_json::from_slice::<StaticAddress>(&bytes).unwrap());
+        assert_eq!(found, carries.then(|| serde_json::from_str(wanted).unwrap()), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_static_address_that_can_not_be_is_refused_with_the_reason() {
+    let site = Site::new();
+    crate::image::tests::fake(&site.folder.path().join("image"));
+    let own = site.lab.core.book.file().cluster().network;
+    let of = |address: &str, gateway: &str| {
+        format!(r#"{{"address":{{"address":"{address}","gateway":"{gateway}"}}}}"#)
+    };
+    for (body, reason) in [
+        (of("192.168.1.21/24", "192.168.2.1"), "not in the network 192.168.1.0/24"),
+        (of(&format!("{}/24", own.host(200)), &own.host(1).to_string()), "the cluster's own network"),
+    ] {
+        let api = post("/api/v1/nodes/etcd-1/medium")
+            .header(header::AUTHORIZATION, site.bearer())
+            .header(header::CONTENT_TYPE, "application/json");
+        let answer = site.send(api, &body).await;
+        assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+        let words = text(answer).await;
+        assert!(words.contains(reason), "{words}");
+    }
+    for form in ["address=192.168.1.21%2F24", "address=192.168.1.0%2F24&gateway=192.168.1.1"] {
+        let page = post("/media/download")
+            .header(header::AUTHORIZATION, site.bearer())
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let answer = site.send(page, &format!("node=etcd-1&kind=usb&{form}")).await;
+        assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "{form}");
+        assert!(text(answer).await.contains("Nothing was prepared: "), "{form}");
+    }
+}
+
+#[tokio::test]
 async fn a_wifi_that_can_not_be_is_refused_without_repeating_its_key() {
     let site = Site::new();
     crate::image::tests::fake(&site.folder.path().join("image"));

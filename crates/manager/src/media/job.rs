@@ -125,6 +125,7 @@ mod tests {
             board: Board::Uefi,
             valid: None,
             wifi: None,
+            address: None,
         };
 
         lab.core.jobs.plan(plan(&node));
@@ -148,8 +149,14 @@ mod tests {
         let lab = Lab::start(folder.path(), "work");
         let device = Loop::new(&used_disk(folder.path()));
         let node: Name = "etcd-1".parse().unwrap();
-        let wish =
-            Wish { node: node.clone(), kind: MediumKind::Usb, board: Board::Uefi, valid: None, wifi: None };
+        let wish = Wish {
+            node: node.clone(),
+            kind: MediumKind::Usb,
+            board: Board::Uefi,
+            valid: None,
+            wifi: None,
+            address: None,
+        };
         lab.core.jobs.plan(plan(&node));
         // there is no node image
         let work = run(Arc::clone(&lab.core), wish, claim(&device.as_stick()).unwrap());

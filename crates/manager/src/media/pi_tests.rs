@@ -28,7 +28,7 @@ fn fake_image(folder: &Path) {
 fn own(join: &[u8]) -> Own {
     let wifi = Some(Zeroizing::new(b"{\"ssid\":\"home\"}".to_vec()));
     let join = Zeroizing::new(join.to_vec());
-    Own { join, wifi, onto: Onto::Medium, board: Board::PiZero2W, seed: Seed([7; 16]) }
+    Own { join, wifi, address: None, onto: Onto::Medium, board: Board::PiZero2W, seed: Seed([7; 16]) }
 }
 
 fn card(folder: &Path, join: &[u8]) -> (File, String) {
@@ -82,7 +82,14 @@ async fn an_image_without_these_files_and_an_installer_stick_are_refused_by_name
     let folder = tempfile::tempdir().unwrap();
     new_file(folder.path());
     let lab = Lab::start(folder.path(), "work");
-    let wish = |kind| Wish { node: name("etcd-1"), kind, board: Board::PiZero2W, valid: None, wifi: None };
+    let wish = |kind| Wish {
+        node: name("etcd-1"),
+        kind,
+        board: Board::PiZero2W,
+        valid: None,
+        wifi: None,
+        address: None,
+    };
     let images = folder.path().join("image");
     image::tests::fake_for(&images, Arch::Arm64);
     let error = prepare(&lab.core, wish(MediumKind::Sd)).await.err().unwrap();

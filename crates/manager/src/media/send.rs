@@ -73,8 +73,14 @@ mod tests {
         new_file(folder.path());
         let lab = Lab::start(folder.path(), "work");
         crate::image::tests::fake(&folder.path().join("image"));
-        let wish =
-            Wish { node: name("etcd-1"), kind: MediumKind::Usb, board: Board::Uefi, valid: None, wifi: None };
+        let wish = Wish {
+            node: name("etcd-1"),
+            kind: MediumKind::Usb,
+            board: Board::Uefi,
+            valid: None,
+            wifi: None,
+            address: None,
+        };
         let medium = prepare(&lab.core, wish).await.unwrap();
         let (length, announced) = (medium.length, medium.sha256.clone());
         let (mut sum, mut sent) = (Sha256::new(), 0);

@@ -78,6 +78,7 @@ fn form(free: &[Choice<'_>], disks: &[DiskStatus]) -> Markup {
                 }
             }
             (wifi())
+            (static_address())
             div.ways {
                 section aria-labelledby="download" {
                     h3 #download { "Download it" }
@@ -110,6 +111,21 @@ fn wifi() -> Markup {
                 (ui::secret("wifi-key", "wifi_key", "Key (WPA2 or WPA3)"))
             }
             (ui::tick("wifi-hidden", "wifi_hidden", "true", &html! { "The network hides its name" }))
+        }
+    }
+}
+
+/// Folded: most routers hand addresses out.
+fn static_address() -> Markup {
+    html! {
+        details.story #medium-address {
+            summary { "This machine gets a static address" }
+            p.quiet { "Where no router hands addresses out, or you want to know this one beforehand. Take one that the router gives to nobody else. The cluster address stands beside it." }
+            div.pair {
+                (ui::text("address", "address", "Address, such as 192.168.1.21/24", 18))
+                (ui::text("gateway", "gateway", "Gateway: the router's address", 15))
+                (ui::text("dns", "dns", "DNS servers, if any, with spaces between", 50))
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Prepared media, and the disks that they can be written to.
 
 use cairn_model::cluster::Name;
+use cairn_model::static_address::StaticAddress;
 use cairn_model::wifi::Wifi;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -23,6 +24,9 @@ pub struct MediumRequest {
     /// For a machine without a cable. It lies on the medium in the clear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wifi: Option<Wifi>,
+    /// Where no router hands addresses out, or not this one. Its cluster address stands beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<StaticAddress>,
 }
 
 /// What the owner holds in the hand.
@@ -108,6 +112,9 @@ pub struct WriteMediumRequest {
     /// As for an image that is downloaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wifi: Option<Wifi>,
+    /// As for an image that is downloaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<StaticAddress>,
 }
 
 /// `GET /api/v1/media`: a medium that was prepared, the one that is good for the longest first.

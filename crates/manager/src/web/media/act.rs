@@ -14,7 +14,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use cairn_model::cluster::Name;
 use cairn_model::secret::Secret;
-use cairn_model::wifi::{Wifi, WifiError};
+use cairn_model::static_address::StaticAddress;
+use cairn_model::wifi::Wifi;
 use serde::Deserialize;
 use tokio::task::JoinError;
 
@@ -36,12 +37,21 @@ pub struct Wanted {
     wifi_key: Option<Secret>,
     #[serde(default)]
     wifi_hidden: Option<String>,
+    #[serde(default)]
+    address: String,
+    #[serde(default)]
+    gateway: String,
+    #[serde(default)]
+    dns: String,
 }
 
 impl Wanted {
-    fn wifi(&mut self) -> Result<Option<Wifi>, WifiError> {
+    /// Wi-Fi and static address, or why they can't be.
+    fn network(&mut self) -> Result<(Option<Wifi>, Option<StaticAddress>), String> {
         let key = self.wifi_key.take().unwrap_or_else(|| Secret::new(String::new()));
-        Wifi::filled_in(&self.wifi_country, &self.wifi_ssid, key, self.wifi_hidden.is_some())
+        let wifi = Wifi::filled_in(&self.wifi_country, &self.wifi_ssid, key, self.wifi_hidden.is_some());
+        let address = StaticAddress::filled_in(&self.address, &self.gateway, &self.dns);
+        Ok((wifi.map_err(|error| error.to_string())?, address.map_err(|error| error.to_string())?))
     }
 }
 
@@ -49,7 +59,7 @@ fn ask(words: &str) -> Response {
     shell::problem(StatusCode::UNPROCESSABLE_ENTITY, &[words.to_owned()], "/media")
 }
 
-fn ask_wifi(error: &WifiError) -> Response {
+fn ask_network(error: &str) -> Response {
     ask(&format!("Nothing was prepared: {error}."))
 }
 
@@ -64,9 +74,9 @@ pub async fn look(core: &Core, status: &Status) -> Result<MediaView, JoinError> 
 }
 
 pub async fn download(_: Session, State(shared): State<Shared>, Form(mut wanted): Form<Wanted>) -> Response {
-    let wifi = match wanted.wifi() {
-        Ok(wifi) => wifi,
-        Err(error) => return ask_wifi(&error),
+    let (wifi, address) = match wanted.network() {
+        Ok(network) => network,
+        Err(error) => return ask_network(&error),
     };
     let request = MediumRequest {
         kind: wanted.kind,
@@ -74,14 +84,15 @@ pub async fn download(_: Session, State(shared): State<Shared>, Form(mut wanted)
         format: MediumFormat::Gzip,
         valid_seconds: None,
         wifi,
+        address,
     };
     shown(api::image(&shared, &wanted.node, request).await, "/media")
 }
 
 pub async fn write(_: Session, State(shared): State<Shared>, Form(mut wanted): Form<Wanted>) -> Response {
-    let wifi = match wanted.wifi() {
-        Ok(wifi) => wifi,
-        Err(error) => return ask_wifi(&error),
+    let (wifi, address) = match wanted.network() {
+        Ok(network) => network,
+        Err(error) => return ask_network(&error),
     };
     let Wanted { node, kind, board, disk, erase, .. } = wanted;
     if disk.is_empty() {
@@ -91,7 +102,7 @@ pub async fn write(_: Session, State(shared): State<Shared>, Form(mut wanted): F
         return ask("Nothing was written: tick that everything on the chosen disk is lost, if it may be.");
     }
     let Ok(node) = node.parse::<Name>() else { return ask("No node was chosen. Choose whose medium it is.") };
-    let wish = Wish { node, kind, board: board.into(), valid: None, wifi };
+    let wish = Wish { node, kind, board: board.into(), valid: None, wifi, address };
     let started = job::start(&shared.core, wish, disk).await.map_err(Problem::from);
     shown(started.map(|()| Redirect::to("/media").into_response()), "/media")
 }
