@@ -25,14 +25,16 @@ use std::str::FromStr;
 /// A kind of machine that a medium can be made for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Board {
-    /// Any with UEFI.
+    /// Any x86-64 one with UEFI.
     #[default]
     Uefi,
+    /// Any arm64 one with UEFI.
+    UefiArm64,
     PiZero2W,
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("board `{0}` is not known: uefi or pi-zero-2-w")]
+#[error("board `{0}` is not known: uefi, uefi-arm64 or pi-zero-2-w")]
 pub struct BoardError(pub String);
 
 impl Board {
@@ -40,7 +42,7 @@ impl Board {
     pub fn arch(self) -> Arch {
         match self {
             Self::Uefi => Arch::X86_64,
-            Self::PiZero2W => Arch::Arm64,
+            Self::UefiArm64 | Self::PiZero2W => Arch::Arm64,
         }
     }
 }
@@ -49,6 +51,7 @@ impl fmt::Display for Board {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Uefi => "uefi",
+            Self::UefiArm64 => "uefi-arm64",
             Self::PiZero2W => "pi-zero-2-w",
         })
     }
@@ -57,7 +60,7 @@ impl fmt::Display for Board {
 impl FromStr for Board {
     type Err = BoardError;
     fn from_str(s: &str) -> Result<Self, BoardError> {
-        [Self::Uefi, Self::PiZero2W]
+        [Self::Uefi, Self::UefiArm64, Self::PiZero2W]
             .into_iter()
             .find(|board| board.to_string() == s)
             .ok_or_else(|| BoardError(s.to_owned()))

@@ -239,14 +239,14 @@ fn write(node_image: &Image, work: &Path, own: &Own) -> Result<(File, u64), Medi
         Ok((file, manifest.file(name)?.size))
     };
     let (boot_loader, pi_files) = match board {
-        Board::Uefi => {
+        Board::Uefi | Board::UefiArm64 => {
             let path = node_image.path(image::boot_loader(node_image.arch));
             (std::fs::read(&path).map_err(|error| MediaError::File(path, error))?, Vec::new())
         }
         Board::PiZero2W => (Vec::new(), pi_files(node_image)?),
     };
     let loader = match board {
-        Board::Uefi => Loader::SystemdBoot(&boot_loader),
+        Board::Uefi | Board::UefiArm64 => Loader::SystemdBoot(&boot_loader),
         Board::PiZero2W => Loader::RaspberryPi(&pi_files),
     };
     let ((mut uki, uki_len), (mut root, root_len), (mut verity, verity_len)) =

@@ -9,7 +9,7 @@ use crate::progress::Board;
 use crate::{node, note, private, say};
 use anyhow::{Context, Result, bail};
 use cairn_lab::{DiskSpec, Lab, LabSpec, MachineKind, MachineSpec, Tools, preflight};
-use cairn_manager::api::{ApproveRequest, MachineStatus, MediumRequest, Status};
+use cairn_manager::api::{ApproveRequest, MachineStatus, MediumBoard, MediumRequest, Status};
 use cairn_model::address::{FIRST_NODE_NUMBER, LAST_NODE_NUMBER};
 use cairn_model::cluster::{Name, Role};
 use cairn_model::phase::Phase;
@@ -80,6 +80,8 @@ enum EtcdMachine {
     Small,
     /// arm64 with UEFI, started from the network
     Arm64,
+    /// The same from a prepared medium
+    Arm64Medium,
     /// A Raspberry Pi 3, started from a prepared card without the board's firmware
     RaspberryPi,
 }
@@ -235,6 +237,11 @@ fn etcd_machine(arguments: &UpArguments, client: &Client, paths: &Paths, node: &
             small_machine(arguments, node.as_str(), image)
         }
         EtcdMachine::Arm64 => arm64_machine(arguments, node.as_str()),
+        EtcdMachine::Arm64Medium => {
+            let request = MediumRequest { board: MediumBoard::UefiArm64, ..MediumRequest::default() };
+            let medium = media::prepare(client, paths, node, &request)?;
+            small_machine(arguments, node.as_str(), medium).arm64()
+        }
         EtcdMachine::RaspberryPi => {
             raspberry_pi::machine(client, paths, node, arguments.kernel_arguments.as_deref())?
         }

@@ -51,6 +51,8 @@ pub struct PrepareArguments {
 enum Board {
     /// Any x86-64 machine with UEFI
     Uefi,
+    /// Any arm64 machine with UEFI
+    UefiArm64,
     /// A Raspberry Pi Zero 2 W, from an SD card
     #[value(name = "pi-zero-2-w")]
     PiZero2W,
@@ -60,6 +62,7 @@ impl From<Board> for MediumBoard {
     fn from(board: Board) -> Self {
         match board {
             Board::Uefi => Self::Uefi,
+            Board::UefiArm64 => Self::UefiArm64,
             Board::PiZero2W => Self::PiZero2W,
         }
     }

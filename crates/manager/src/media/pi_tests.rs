@@ -70,6 +70,19 @@ fn the_card_holds_firmware_the_versions_parts_the_join_key_and_the_wifi() {
 }
 
 #[test]
+fn a_medium_for_an_arm64_machine_with_uefi_holds_its_boot_loader_and_nothing_of_a_raspberry_pi() {
+    let folder = tempfile::tempdir().unwrap();
+    fake_image(folder.path());
+    let image = Image::load(folder.path(), Arch::Arm64).unwrap();
+    let own = Own { board: Board::UefiArm64, ..own(b"{}") };
+    let (medium, _) = write(&image, folder.path(), &own).unwrap();
+    let all = mtools(&medium, "mdir", &["-b", "-/", "::"]);
+    assert!(all.contains("EFI/BOOT/BOOTAA64.EFI") && all.contains("EFI/Linux/cairn_"), "{all}");
+    assert!(!all.contains("BOOTX64") && !all.contains("config.txt") && !all.contains("bootcode"), "{all}");
+    assert_eq!(mtools(&medium, "mtype", &["::cairn/join.json"]), "{}");
+}
+
+#[test]
 fn the_same_image_join_key_and_seed_give_the_same_card() {
     let folder = tempfile::tempdir().unwrap();
     fake_image(folder.path());

@@ -45,8 +45,9 @@ pub fn content(status: &Status, view: &MediaView) -> Markup {
 }
 
 /// As the API names them.
-const BOARDS: [(&str, &str, bool); 2] = [
-    ("uefi", "a PC or another machine with UEFI", true),
+const BOARDS: [(&str, &str, bool); 3] = [
+    ("uefi", "a PC or another x86-64 machine with UEFI", true),
+    ("uefi-arm64", "an arm64 machine with UEFI", false),
     ("pi-zero-2-w", "a Raspberry Pi Zero 2 W, from an SD card", false),
 ];
 

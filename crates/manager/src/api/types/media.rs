@@ -59,6 +59,9 @@ pub enum MediumBoard {
     #[default]
     #[serde(rename = "uefi")]
     Uefi,
+    /// Any arm64 machine with UEFI.
+    #[serde(rename = "uefi-arm64")]
+    UefiArm64,
     /// A Raspberry Pi Zero 2 W, from an SD card only.
     #[serde(rename = "pi-zero-2-w")]
     PiZero2W,
@@ -68,6 +71,7 @@ impl From<MediumBoard> for cairn_layout::Board {
     fn from(board: MediumBoard) -> Self {
         match board {
             MediumBoard::Uefi => Self::Uefi,
+            MediumBoard::UefiArm64 => Self::UefiArm64,
             MediumBoard::PiZero2W => Self::PiZero2W,
         }
     }
