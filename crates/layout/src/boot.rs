@@ -208,10 +208,10 @@ mod tests {
 
     #[test]
     fn a_board_is_read_by_the_name_that_it_is_shown_with() {
-        for board in [Board::Uefi, Board::PiZero2W] {
+        for board in [Board::Uefi, Board::UefiArm64, Board::PiZero2W] {
             assert_eq!(board.to_string().parse(), Ok(board));
         }
         let error = "pi-5".parse::<Board>().unwrap_err().to_string();
-        assert_eq!(error, "board `pi-5` is not known: uefi or pi-zero-2-w");
+        assert_eq!(error, "board `pi-5` is not known: uefi, uefi-arm64 or pi-zero-2-w");
     }
 }

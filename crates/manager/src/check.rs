@@ -309,12 +309,12 @@ mod tests {
             bad(&Status { nodes: vec![node], ..Status::default() })
         };
         let (fast, usual) =
-            (drive(9_900, 411_000), EtcdVitals { log_p99_us: Some(512_000), ..EtcdVitals::default() });
+            (drive(49_000, 411_000), EtcdVitals { log_p99_us: Some(512_000), ..EtcdVitals::default() });
         assert_eq!(of(fast, EtcdVitals::default()), []);
         let named = |what: &str, result| vec![(format!("etcd-1: {what}"), result)];
         let (of_drive, of_log) = ("drive fast enough for etcd", "etcd's log, peers and database");
         assert_eq!(
-            of(drive(30_000, 411_000), EtcdVitals::default()),
+            of(drive(51_000, 411_000), EtcdVitals::default()),
             named(of_drive, CheckResult::Attention)
         );
         assert_eq!(of(drive(9_000, 2_600_000), EtcdVitals::default()), named(of_drive, CheckResult::Failed));
