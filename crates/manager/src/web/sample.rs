@@ -116,7 +116,7 @@ pub fn node(number: u8, name: &str, role: Role, phase: Phase) -> NodeStatus {
                 }],
                 data_written: Some(16 << 30),
                 etcd: (role == Role::Etcd && phase == Phase::Running).then_some(EtcdVitals {
-                    drive: Some(WriteLatency { median_us: 2_300, p99_us: 61_000, slowest_us: 411_000 }),
+                    drive: Some(WriteLatency { median_us: 2_300, p99_us: 31_000, slowest_us: 411_000 }),
                     log_p99_us: Some(32_000),
                     round_trip_p99_us: Some(3_200),
                     database: 21 << 20,
