@@ -4,6 +4,7 @@ pub mod etcd;
 pub mod k3s;
 pub mod metrics;
 pub mod node;
+pub mod peers;
 pub mod shelf;
 
 use crate::console::say;
@@ -45,7 +46,8 @@ async fn live() -> Result<()> {
     let key = state.text("node.key")?;
     let identity = Identity::from_pem(&state.text("node.crt")?, &key)?;
     let fingerprint = identity.fingerprint()?;
-    let callers = Callers::ManagerOf { ca: state.text("agents-ca.crt")? };
+    let ca = state.text("agents-ca.crt")?;
+    let callers = Callers::MembersOf { ca: ca.clone() };
     let name = config.name.clone();
     let _announcer = Announcer::start(&PrivateKey::from_pem(&key)?, move || Announcement {
         fingerprint,
@@ -65,6 +67,7 @@ async fn live() -> Result<()> {
     tokio::select! {
         result = serving => Ok(result?),
         () = look_after(&node) => Ok(()),
+        () = peers::keep_time(&node, &identity, &ca) => Ok(()),
     }
 }
 

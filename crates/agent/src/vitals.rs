@@ -1,6 +1,6 @@
 //! How this machine does, read from procfs and systemd.
 
-use crate::{command, memory};
+use crate::{clock, command, memory};
 use cairn_model::vitals::{Service, ServiceState, Space, Vitals};
 use serde::Deserialize;
 use std::path::Path;
@@ -14,13 +14,14 @@ const LONGEST: usize = 255;
 /// `data` is where the data partition is mounted.
 pub fn take(services: &[&str], data: Option<&Path>) -> Vitals {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Vitals {
         memory_total: memory::total(),
         memory_used: memory::used(),
         load_hundredths: load(&read("/proc/loadavg")),
         uptime_seconds: uptime(&read("/proc/uptime")),
-        clock: clock.as_secs(),
+        clock: now.as_secs(),
+        clock_known: Some(clock::is_known()),
         data: data.and_then(space),
         data_written: data.and_then(written),
         etcd: None,

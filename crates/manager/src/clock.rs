@@ -1,4 +1,5 @@
-//! Machines without a clock get the time from the manager.
+//! Machines without a clock get the time from the manager. So do those whose clock is right when they can't know that:
+//! they tell it to others from then on.
 
 use crate::core::Core;
 use crate::enrol::ActError;
@@ -20,7 +21,8 @@ pub fn is_off(description: &Description, unix_now: u64, told: Option<Instant>, n
         let ago = now.saturating_duration_since(told);
         ago < TELL_AGAIN && ago <= Duration::from_secs(vitals.uptime_seconds)
     });
-    vitals.clock.abs_diff(unix_now) > OFF && !told_lately
+    let off = vitals.clock.abs_diff(unix_now) > OFF || vitals.clock_known == Some(false);
+    off && !told_lately
 }
 
 /// # Errors
@@ -65,6 +67,12 @@ mod tests {
             |seconds, up| is_off(&said(0, up), 1_764_000_000, Some(now), now + Duration::from_secs(seconds));
         assert!(!later(599, 3_600) && later(600, 3_600));
         assert!(later(60, 59) && !later(60, 60), "what it was told before it restarted it may have lost");
+        let mut unsure = said(1_764_000_000, 3_600);
+        unsure.vitals.as_mut().unwrap().clock_known = Some(false);
+        assert!(is_off(&unsure, 1_764_000_000, None, now), "right, and does not know it");
+        assert!(!is_off(&unsure, 1_764_000_000, Some(now), now));
+        unsure.vitals.as_mut().unwrap().clock_known = Some(true);
+        assert!(!is_off(&unsure, 1_764_000_000, None, now));
         assert!(
             !is_off(&description(AgentState::Fresh), 1_764_000_000, None, now),
             "an older one tells nothing"

@@ -17,6 +17,8 @@ pub struct Vitals {
     pub uptime_seconds: u64,
     /// Seconds since 1970 by its own clock. Certificates do not depend on it; applications do.
     pub clock: u64,
+    /// Whether that clock was set since the start, or went on while the machine was off.
+    pub clock_known: Option<bool>,
     /// The data partition, once it is open.
     pub data: Option<Space>,
     /// Bytes that went to the data partition since the start, where the kernel counts them.

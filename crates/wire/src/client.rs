@@ -1,4 +1,4 @@
-//! The dialling side: the manager talks to one agent.
+//! The dialling side: the manager, or another node, talks to one agent.
 
 use crate::fingerprint::{self, Fingerprint};
 use crate::frame::{self, FrameError};

@@ -1,4 +1,4 @@
-//! The messages between the manager (which asks) and an agent (which answers).
+//! The messages between the manager, or another node, (which asks) and an agent (which answers).
 
 use crate::code::{Commitment, Nonce};
 use cairn_model::cluster::Fingerprint;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 /// Grows by one when a message changes so that an older side would misunderstand it.
 pub const PROTOCOL: u32 = 1;
 
-/// What the manager may ask. Which requests an agent answers depends on who asks and on its state.
+/// What may be asked. Which requests an agent answers depends on who asks and on its state.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 pub enum Request {
@@ -38,7 +38,7 @@ pub enum Request {
     },
     /// Install, and be this node. Answered at once; follow the events.
     Enrol(Box<EnrolOrder>),
-    /// What time it is. A machine without a clock of its own has no other source.
+    /// What time it is: the manager's word, which is believed without a question.
     SetClock {
         /// Milliseconds since 1970.
         unix_ms: u64,
@@ -77,6 +77,8 @@ pub enum Request {
     },
     /// What opens Kubernetes on the node that runs it; answered with [`Response::Kubeconfig`].
     Kubeconfig,
+    /// What time it is there: the one thing that other nodes may ask. Answered with [`Response::Time`].
+    Time,
 }
 
 /// What an agent answers.
@@ -106,6 +108,12 @@ pub enum Response {
     /// k3s.yaml, with the node's cluster address as server.
     Kubeconfig {
         text: Secret,
+    },
+    Time {
+        /// Milliseconds since 1970.
+        unix_ms: u64,
+        /// Whether the clock was set since the start, or went on while the machine was off.
+        known: bool,
     },
     /// None where none is kept.
     Kept {

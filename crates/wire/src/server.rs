@@ -1,4 +1,4 @@
-//! The listening side: an agent answers its manager.
+//! The listening side: an agent answers its manager, and tells other nodes what time it is.
 
 use crate::fingerprint;
 use crate::frame;
@@ -55,7 +55,7 @@ pub async fn serve<H: Handler>(
     handler: Arc<H>,
 ) -> Result<(), IdentityError> {
     let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(identity, callers)?));
-    let named = matches!(callers, Callers::ManagerOf { .. });
+    let callers = Arc::new(callers.clone());
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut conversations = JoinSet::new();
     loop {
@@ -69,9 +69,9 @@ pub async fn serve<H: Handler>(
                 continue;
             }
         };
-        let (acceptor, handler) = (acceptor.clone(), Arc::clone(&handler));
+        let (acceptor, callers, handler) = (acceptor.clone(), Arc::clone(&callers), Arc::clone(&handler));
         conversations.spawn(async move {
-            if let Err(error) = converse(tcp, acceptor, named, &handler).await {
+            if let Err(error) = converse(tcp, acceptor, &callers, &handler).await {
                 tracing::debug!(error = cairn_workflow::log::chain(error.as_ref()), "a connection ended");
             }
             drop(place);
@@ -84,7 +84,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 async fn converse<H: Handler>(
     tcp: TcpStream,
     acceptor: TlsAcceptor,
-    named: bool,
+    callers: &Callers,
     handler: &Arc<H>,
 ) -> Result<(), BoxError> {
     let _ = tcp.set_nodelay(true);
@@ -97,10 +97,8 @@ async fn converse<H: Handler>(
         .map(|leaf| leaf.to_vec())
         .ok_or("the caller has no certificate")?;
     let peer = Peer { fingerprint: fingerprint::of_certificate(&certificate)?, certificate };
-    if named && !tls::carries_name(&peer.certificate, MANAGER_NAME) {
-        let reason = "this certificate is not the manager's".to_owned();
-        frame::write(&mut stream, &Response::Refused { reason }).await?;
-        return Ok(());
+    if !matches!(callers, Callers::Anyone) && !tls::carries_name(&peer.certificate, MANAGER_NAME) {
+        return answer_node(&mut stream, peer, callers, handler).await;
     }
     while let Some(request) = timeout(IDLE_TIMEOUT, frame::read::<Request>(&mut stream)).await?? {
         match request {
@@ -116,6 +114,24 @@ async fn converse<H: Handler>(
         }
     }
     Ok(())
+}
+
+/// Another node asks once and hangs up, so that many of them never take the manager's place.
+async fn answer_node<S: AsyncRead + AsyncWrite + Unpin, H: Handler>(
+    stream: &mut S,
+    peer: Peer,
+    callers: &Callers,
+    handler: &Arc<H>,
+) -> Result<(), BoxError> {
+    let request = match callers {
+        Callers::MembersOf { .. } => timeout(HANDSHAKE_TIMEOUT, frame::read::<Request>(stream)).await??,
+        Callers::Anyone | Callers::ManagerOf { .. } => None,
+    };
+    let response = match request {
+        Some(Request::Time) => Arc::clone(handler).answer(peer, Request::Time).await,
+        _ => Response::Refused { reason: "this certificate is not the manager's".to_owned() },
+    };
+    Ok(frame::write(stream, &response).await?)
 }
 
 async fn follow<S: AsyncWrite + Unpin>(

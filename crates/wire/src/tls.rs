@@ -95,6 +95,8 @@ pub enum Callers {
     Anyone,
     /// Only the manager of the cluster with this CA (PEM).
     ManagerOf { ca: String },
+    /// The manager of the cluster with this CA (PEM), and its nodes, which may ask for the time and nothing else.
+    MembersOf { ca: String },
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -133,9 +135,11 @@ pub fn client_config(identity: &Identity, expect: &Expect) -> Result<ClientConfi
 pub fn server_config(identity: &Identity, callers: &Callers) -> Result<ServerConfig, IdentityError> {
     let verifier: Arc<dyn ClientCertVerifier> = match callers {
         Callers::Anyone => Arc::new(AnyClient { algorithms: provider().signature_verification_algorithms }),
-        Callers::ManagerOf { ca } => WebPkiClientVerifier::builder_with_provider(roots(ca)?, provider())
-            .build()
-            .map_err(IdentityError::Ca)?,
+        Callers::ManagerOf { ca } | Callers::MembersOf { ca } => {
+            WebPkiClientVerifier::builder_with_provider(roots(ca)?, provider())
+                .build()
+                .map_err(IdentityError::Ca)?
+        }
     };
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])

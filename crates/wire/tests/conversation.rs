@@ -146,6 +146,26 @@ async fn an_enrolled_node_answers_its_manager_alone() {
 }
 
 #[tokio::test]
+async fn a_running_node_tells_other_nodes_the_time_once_and_nothing_else() {
+    let (ours, theirs) = (ca(), ca());
+    let node = issue(&ours, "etcd-1.node.cairn");
+    let (address, _) = start(node, Callers::MembersOf { ca: ours.pem.clone() }).await;
+    let expect = Expect::Named { ca: ours.pem.clone(), name: "etcd-1.node.cairn".to_owned() };
+    let manager = issue(&ours, MANAGER_NAME);
+    assert_eq!(ask(address, &manager, &expect).await.unwrap(), manager.fingerprint().unwrap().to_string());
+
+    let member = issue(&ours, "etcd-2.node.cairn");
+    assert_eq!(ask(address, &member, &expect).await.unwrap(), "this certificate is not the manager's");
+    let mut client = Client::connect(address, &member, &expect).await.unwrap();
+    let Err(ClientError::Refused(reached)) = client.ask(&Request::Time).await else { panic!() };
+    assert_eq!(reached, member.fingerprint().unwrap().to_string());
+    assert!(client.ask(&Request::Time).await.is_err(), "it hung up after one answer");
+
+    let foreigner = issue(&theirs, "etcd-2.node.cairn");
+    assert!(ask(address, &foreigner, &expect).await.is_err());
+}
+
+#[tokio::test]
 async fn events_are_followed_to_the_end_and_again_from_any_number() {
     let machine = Identity::self_signed(&PrivateKey::generate().unwrap()).unwrap();
     let expect = Expect::Key(machine.fingerprint().unwrap());

@@ -77,7 +77,7 @@ pub const ALL: &[Scenario] = &[
         unlocking::power_cut,
     ),
     on_healthy(
-        "ten power cuts without a manager change nothing, and the recovery key typed at the console unlocks",
+        "ten power cuts without a manager change nothing, the recovery key typed at the console unlocks, and the other members say what time it is",
         1200,
         waiting::ten_power_cuts,
     ),

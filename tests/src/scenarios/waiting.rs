@@ -1,4 +1,4 @@
-//! No manager, and a power supply that does not hold.
+//! No manager, a power supply that does not hold, and no clock.
 
 use super::encryption::key_of;
 use crate::disk;
@@ -8,6 +8,10 @@ use std::time::Duration;
 
 const CUTS: usize = 10;
 const BOOT: Duration = Duration::from_secs(90);
+/// A node asks every half minute until it knows.
+const TOLD: Duration = Duration::from_secs(120);
+/// Seconds by which clocks may differ that say the same, and that pass between two looks.
+const RIGHT: u64 = 10;
 
 pub fn ten_power_cuts(world: &World) -> Result<()> {
     let node = "etcd-2";
@@ -36,8 +40,19 @@ pub fn ten_power_cuts(world: &World) -> Result<()> {
     let said = world.lab()?.machine(node)?.console_since(offset)?;
     ensure!(!String::from_utf8_lossy(&said).contains(key.trim()), "the console shows the typed recovery key");
     others(world, node, "cont")?;
+    time_from_members(world, node, offset)?;
     world.cairn_lab(&["manager", "start"])?;
     world.running(node, Duration::from_secs(120))
+}
+
+/// The hardware clock stands in another year, and nobody but the other members can say that.
+fn time_from_members(world: &World, node: &str, offset: u64) -> Result<()> {
+    let told = r"the clock was [0-9]+ s (ahead|behind), and was set to what these say: etcd-1, etcd-3";
+    world.console(node, offset, told, TOLD)?;
+    let clock = |node| -> Result<u64> { Ok(world.exec(node, &["date", "+%s"])?.trim().parse()?) };
+    let (own, theirs) = (clock(node)?, clock("etcd-1")?);
+    ensure!(own.abs_diff(theirs) <= RIGHT, "it is {own} on {node}, and {theirs} on etcd-1");
+    Ok(())
 }
 
 /// Stops or continues all machines but one.

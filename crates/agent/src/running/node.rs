@@ -3,13 +3,14 @@
 use crate::LINGER;
 use crate::blink::Blink;
 use crate::boot::BootDisk;
+use crate::clock::{self, ClockError};
 use crate::command::{self, CommandError};
 use crate::console::say;
 use crate::journal::Journal;
 use crate::running::shelf::Shelf;
 use crate::running::{etcd, k3s};
 use crate::state::NodeState;
-use crate::{clock, files, inventory, memory, version, vitals, volume};
+use crate::{files, inventory, memory, version, vitals, volume};
 use cairn_model::cluster::Role;
 use cairn_model::etcd::EtcdVitals;
 use cairn_model::inventory::Inventory;
@@ -108,6 +109,10 @@ impl Node {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub fn config(&self) -> NodeConfig {
+        self.now().config.clone()
+    }
+
     /// Nothing that this node has to do by itself is in a bad way. Whether etcd has its quorum depends
     /// on others and does not count.
     pub fn is_sound(&self) -> bool {
@@ -120,7 +125,7 @@ impl Node {
         if self.going.load(Ordering::Relaxed) {
             return;
         }
-        let config = self.now().config.clone();
+        let config = self.config();
         let (conditions, etcd_healthy) = match config.role {
             Role::Etcd => {
                 let looked = look_after_etcd(&config);
@@ -286,16 +291,16 @@ impl Node {
         Response::Done
     }
 
-    fn set_clock(&self, since_1970: Duration) -> Response {
-        if let Err(error) = clock::set(since_1970) {
-            return refused(chain(&error));
-        }
+    /// # Errors
+    /// When that can't be the time, and when the kernel refuses.
+    pub fn set_clock(&self, since_1970: Duration) -> Result<(), ClockError> {
+        clock::set(since_1970)?;
         // was taken with the old one
         self.now().vitals = None;
         if let Err(error) = clock::remember() {
             tracing::warn!(because = chain(&error), "the time can't be remembered");
         }
-        Response::Done
+        Ok(())
     }
 
     fn provide(&self, artifacts: Vec<Artifact>) -> Response {
@@ -386,7 +391,11 @@ impl Handler for Node {
             Request::Restart => node.go_down("reboot"),
             Request::PowerOff => node.go_down("poweroff"),
             Request::Units => node.journal.answer_units(),
-            Request::SetClock { unix_ms } => node.set_clock(Duration::from_millis(unix_ms)),
+            Request::SetClock { unix_ms } => match node.set_clock(Duration::from_millis(unix_ms)) {
+                Ok(()) => Response::Done,
+                Err(error) => refused(chain(&error)),
+            },
+            Request::Time => clock::tell(),
             Request::Blink { seconds } => node.blink.answer(seconds),
             Request::Kubeconfig => node.kubeconfig(),
             Request::Commit { .. }

@@ -357,6 +357,9 @@ impl Handler for Agent {
             }
             // its clock does not keep the time
             Request::PowerOff | Request::Restart | Request::SetClock { .. } => Response::Done,
+            Request::Time => {
+                Response::Refused { reason: "nodes are not simulated talking to each other".into() }
+            }
             Request::Units => {
                 let units = self.journal.borrow().iter().map(|(unit, _)| unit.parse().unwrap()).collect();
                 Response::Units { units }

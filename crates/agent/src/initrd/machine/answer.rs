@@ -156,9 +156,11 @@ impl Handler for Machine {
             Request::Kubeconfig => refused("this machine is not running yet"),
             Request::Units if machine.may_control(&peer) => machine.journal.answer_units(),
             Request::Units => refused(STRANGER),
-            Request::Configure { .. } | Request::Provide { .. } | Request::Keep(_) | Request::Kept => {
-                refused("this machine is not running yet")
-            }
+            Request::Configure { .. }
+            | Request::Provide { .. }
+            | Request::Keep(_)
+            | Request::Kept
+            | Request::Time => refused("this machine is not running yet"),
             Request::Follow { .. } | Request::Log(_) => refused("nothing to follow"),
         };
         let response = match tokio::task::spawn_blocking(blocking).await {

@@ -165,6 +165,7 @@ impl Handler for Agent {
             Request::Units => Response::Units { units: self.journal.borrow().units() },
             Request::Blink { .. } => self.blink(),
             Request::Kubeconfig => refused("it has no machine to run k3s"),
+            Request::Time => refused("it has no clock of its own"),
             Request::Commit { .. }
             | Request::Reveal { .. }
             | Request::ProveJoin { .. }
@@ -245,6 +246,7 @@ fn vitals(uptime: Duration) -> Vitals {
         load_hundredths: [0; 3],
         uptime_seconds: uptime.as_secs(),
         clock: since_1970().as_secs(),
+        clock_known: Some(true),
         data: Some(Space { total: 500 << 30, free: 400 << 30 }),
         data_written: Some(0),
         etcd: None,
