@@ -7,6 +7,7 @@ use cairn_lab::MachineSpec;
 use cairn_manager::api::Status;
 use cairn_model::phase::Phase;
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant, SystemTime};
 
 const POLL: Duration = Duration::from_secs(1);
@@ -73,6 +74,9 @@ impl Timeline {
     }
 }
 
+/// Of etcd-3, on its medium.
+pub const STATIC_ADDRESS: Ipv4Addr = Ipv4Addr::new(172, 30, 77, 250);
+
 /// The lab of the scenarios, up to healthy.
 ///
 /// # Errors
@@ -80,6 +84,7 @@ impl Timeline {
 pub fn up(world: &World, limit: Duration) -> Result<Timeline> {
     let arguments = ["up", "--detach", "--clock", "1970-01-01", "--uninjected", "etcd-3", "--etcd", "3"];
     let mut command = world.lab_command(&arguments);
+    command.args(["--address", &format!("etcd-3={STATIC_ADDRESS}/24")]);
     command.args(["--compute", "1", "--spare-compute", "3"]);
     let began = Instant::now();
     let mut running = command::start(&mut command, &world.scratch)?;

@@ -1,10 +1,12 @@
 //! From empty disks to a healthy cluster.
 
 use crate::runner::CHECKPOINT;
-use crate::up::up;
+use crate::up::{STATIC_ADDRESS, up};
 use crate::world::World;
 use anyhow::{Context, Result, bail, ensure};
+use cairn_manager::api::Status;
 use cairn_model::phase::Phase;
+use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 /// The manager tells the time to who is off by more.
@@ -36,6 +38,7 @@ pub fn machines_become_a_cluster(world: &World) -> Result<()> {
     for node in ["etcd-1", "compute-1"] {
         clock_was_set(world, node)?;
     }
+    static_address(&status)?;
     // As it was on the first day, for whoever tries it a second time.
     let medium = world.state.join("media/etcd-1.img");
     world.demand(
@@ -55,6 +58,19 @@ fn clock_was_set(world: &World, node: &str) -> Result<()> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
     ensure!(system.abs_diff(now) <= RIGHT, "{node} says that it is {system}, and it is {now}");
     world.exec(node, &["test", "-e", "/var/lib/cairn/clock"])?;
+    Ok(())
+}
+
+/// The address of its medium and its cluster address, and none of the DHCP server that is there as well.
+fn static_address(status: &Status) -> Result<()> {
+    let node = status.nodes.iter().find(|node| node.name == "etcd-3").context("no etcd-3")?;
+    let interfaces = node.inventory.iter().flat_map(|inventory| &inventory.interfaces);
+    let mut addresses: Vec<IpAddr> =
+        interfaces.flat_map(|it| it.addresses.clone()).filter(IpAddr::is_ipv4).collect();
+    addresses.sort();
+    let mut expected = [IpAddr::from(STATIC_ADDRESS), IpAddr::from(node.address)];
+    expected.sort();
+    ensure!(addresses == expected, "etcd-3 has the addresses {addresses:?} instead of {expected:?}");
     Ok(())
 }
 

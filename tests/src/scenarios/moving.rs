@@ -24,11 +24,17 @@ pub fn home(world: &World) -> Result<()> {
     }
     lab.move_manager(BRIDGE, Some("192.168.7.2/24"))?;
     let leases = lab.dir().join("processes").join(format!("dnsmasq-{BRIDGE}.leases"));
-    world.until("all nodes to have an address of the new router", Duration::from_secs(120), || {
-        let leases = std::fs::read_to_string(&leases)?;
-        ensure!(leases.lines().count() >= nodes, "{} of {nodes} have one", leases.lines().count());
-        Ok(())
-    })?;
+    // etcd-3 has an address of its own, which leads nowhere here: it is found at its cluster address
+    let asking = nodes.saturating_sub(1);
+    world.until(
+        "all nodes but one to have an address of the new router",
+        Duration::from_secs(120),
+        || {
+            let leases = std::fs::read_to_string(&leases)?;
+            ensure!(leases.lines().count() >= asking, "{} of {asking} have one", leases.lines().count());
+            Ok(())
+        },
+    )?;
     for node in ["etcd-1", "compute-1"] {
         let addresses = world.exec(node, &["ip", "-4", "-brief", "address"])?;
         ensure!(addresses.contains("192.168.7."), "{node} has no address of the new router: {addresses}");

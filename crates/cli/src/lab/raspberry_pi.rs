@@ -18,9 +18,14 @@ const DEVICE_TREE: &str = "bcm2837-rpi-3-b.dtb";
 
 /// # Errors
 /// When the manager prepares no such card, or its firmware would find nothing to start on it.
-pub fn machine(client: &Client, paths: &Paths, node: &Name, words: Option<&str>) -> Result<MachineSpec> {
-    let request =
-        MediumRequest { kind: MediumKind::Sd, board: MediumBoard::PiZero2W, ..MediumRequest::default() };
+pub fn machine(
+    client: &Client,
+    paths: &Paths,
+    node: &Name,
+    medium: MediumRequest,
+    words: Option<&str>,
+) -> Result<MachineSpec> {
+    let request = MediumRequest { kind: MediumKind::Sd, board: MediumBoard::PiZero2W, ..medium };
     let image = media::prepare(client, paths, node, &request)?;
     let mut board = read(&image, &paths.boot_files(node.as_str()))
         .with_context(|| format!("a Raspberry Pi does not start from {}", image.display()))?;

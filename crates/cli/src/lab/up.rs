@@ -13,7 +13,9 @@ use cairn_manager::api::{ApproveRequest, MachineStatus, MediumBoard, MediumReque
 use cairn_model::address::{FIRST_NODE_NUMBER, LAST_NODE_NUMBER};
 use cairn_model::cluster::{Name, Role};
 use cairn_model::phase::Phase;
+use cairn_model::static_address::StaticAddress;
 use cairn_vault::file::{ClusterFile, Passphrase, disk};
+use ipnet::Ipv4Net;
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -66,12 +68,24 @@ pub struct UpArguments {
     /// Where all machines' clocks stand at power-on, such as 1970-01-01; a Raspberry Pi has none
     #[arg(long, value_name = "DATE")]
     clock: Option<String>,
+    /// A static address on this machine's medium, such as etcd-3=172.30.77.250/24, with the network's first address as
+    /// its router
+    #[arg(long = "address", value_name = "NODE=ADDRESS", value_parser = static_address)]
+    addresses: Vec<(Name, StaticAddress)>,
     /// Words for all kernels' command lines, such as systemd.journald.forward_to_console=1
     #[arg(long, value_name = "WORDS")]
     kernel_arguments: Option<String>,
     /// Inject nothing into this machine: `exec` does not reach it, as it never reaches a Raspberry Pi
     #[arg(long, value_name = "NODE")]
     uninjected: Vec<String>,
+}
+
+fn static_address(words: &str) -> Result<(Name, StaticAddress)> {
+    let (node, address) = words.split_once('=').context("it takes NODE=ADDRESS")?;
+    let network: Ipv4Net =
+        address.parse().context("the address takes the length of its network's prefix, too")?;
+    let router = network.hosts().next().context("the network has no address for a router")?;
+    Ok((node.parse()?, StaticAddress::new(address, &router.to_string(), &[])?))
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -189,6 +203,13 @@ fn bring_up(arguments: &UpArguments, paths: &Paths, board: &mut Board, stop: &At
 }
 
 impl UpArguments {
+    /// What the medium of this node is to be like.
+    fn medium(&self, node: &Name) -> MediumRequest {
+        let address =
+            self.addresses.iter().find(|(name, _)| name == node).map(|(_, address)| address.clone());
+        MediumRequest { address, ..MediumRequest::default() }
+    }
+
     /// # Errors
     /// When the cluster's network has not so many addresses.
     fn check(&self) -> Result<()> {
@@ -198,6 +219,9 @@ impl UpArguments {
         let most = (FIRST_NODE_NUMBER..=LAST_NODE_NUMBER).count();
         if wanted > most {
             bail!("a cluster has at most {most} nodes, and these would be {wanted}");
+        }
+        if matches!(self.etcd_machine, EtcdMachine::Arm64) && !self.addresses.is_empty() {
+            bail!("a machine that starts from the network has no medium that a static address could be on");
         }
         Ok(())
     }
@@ -233,18 +257,22 @@ fn new_cluster_file(arguments: &UpArguments, paths: &Paths) -> Result<ClusterFil
 fn etcd_machine(arguments: &UpArguments, client: &Client, paths: &Paths, node: &Name) -> Result<MachineSpec> {
     Ok(match arguments.etcd_machine {
         EtcdMachine::Small => {
-            let image = media::prepare(client, paths, node, &MediumRequest::default())?;
+            let image = media::prepare(client, paths, node, &arguments.medium(node))?;
             small_machine(arguments, node.as_str(), image)
         }
         EtcdMachine::Arm64 => arm64_machine(arguments, node.as_str()),
         EtcdMachine::Arm64Medium => {
-            let request = MediumRequest { board: MediumBoard::UefiArm64, ..MediumRequest::default() };
+            let request = MediumRequest { board: MediumBoard::UefiArm64, ..arguments.medium(node) };
             let medium = media::prepare(client, paths, node, &request)?;
             small_machine(arguments, node.as_str(), medium).arm64()
         }
-        EtcdMachine::RaspberryPi => {
-            raspberry_pi::machine(client, paths, node, arguments.kernel_arguments.as_deref())?
-        }
+        EtcdMachine::RaspberryPi => raspberry_pi::machine(
+            client,
+            paths,
+            node,
+            arguments.medium(node),
+            arguments.kernel_arguments.as_deref(),
+        )?,
     })
 }
 
@@ -382,11 +410,27 @@ mod tests {
     }
 
     #[test]
+    fn a_static_address_is_its_own_nodes_alone_and_takes_a_medium() {
+        let up = parse("up --address etcd-3=172.30.77.250/24").unwrap();
+        let of =
+            |node: &str| up.medium(&node.parse().unwrap()).address.map(|it| (it.address(), it.gateway()));
+        assert_eq!(of("etcd-3"), Some(([172, 30, 77, 250].into(), [172, 30, 77, 1].into())));
+        assert_eq!(of("etcd-2"), None);
+        let from_the_network = parse("up --etcd-machine arm64 --address etcd-3=172.30.77.250/24").unwrap();
+        assert!(from_the_network.check().unwrap_err().to_string().contains("no medium"));
+    }
+
+    #[test]
     fn a_lab_has_no_more_nodes_than_there_are_addresses() {
         let check = |words| parse(words).unwrap().check();
         assert!(check("up --etcd 3 --compute 42 --spare-compute 100 --simulated 100").is_ok());
         let refused = check("up --etcd 3 --compute 43 --spare-compute 100 --simulated 100").unwrap_err();
         assert_eq!(refused.to_string(), "a cluster has at most 245 nodes, and these would be 246");
+        for wrong in
+            ["up --address etcd-1", "up --address etcd-1=10.0.0.7", "up --address etcd-1=10.0.0.1/24"]
+        {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
         for wrong in ["up --simulated 101", "up --simulated -1", "up --bare --simulated 1"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
