@@ -12,8 +12,8 @@
 packages() { listed "$1" "$os/packages"; }
 
 base_key() {
-    sha256sum "$os"/packages "$os"/modules "$os"/lib/{arch,base,twin,trim}.sh "$root/scripts/debian-mirror" |
-        cut -d' ' -f1 | sha256sum | cut -c1-16
+    sha256sum "$os"/packages "$os"/modules "$os"/kernel/* "$os"/lib/{arch,base,module,twin,trim}.sh \
+        "$root/scripts/debian-mirror" | cut -d' ' -f1 | sha256sum | cut -c1-16
 }
 
 # base_have DIR: the base tree of this architecture, made when it is not there.
@@ -123,6 +123,10 @@ base_modules() {
     while read -r drop; do
         rm -rf "${kernel:?}/$drop"
     done < <(listed drop "$os/modules")
+    if [ "$arch" = arm64 ]; then
+        module_build "$version" "$dir"
+        mv "$dir"/*.ko "$kernel/drivers/firmware/"
+    fi
     find "$kernel" -name '*.ko.xz' -print0 | xargs -0 -P2 -n 200 xz -d
     find "$kernel" -name '*.ko' -print0 | xargs -0 -P2 -n 200 zstd -q -12 --rm
     depmod -b "$dir/root/usr" -m /lib/modules "$version"

@@ -17,6 +17,7 @@ const HEADER: u64 = 32 << 20;
 /// A copy of a disk, removed when dropped.
 pub struct Raw {
     pub path: PathBuf,
+    serial: String,
 }
 
 impl Drop for Raw {
@@ -30,9 +31,16 @@ pub fn copy(world: &World, machine: &str) -> Result<Raw> {
     let lab = world.lab()?;
     let machine = lab.machine(machine)?;
     let serial = machine.state()?.spec.disks.first().context("the machine has no disk")?.serial.clone();
-    let raw = Raw { path: world.scratch.join(format!("{serial}.raw")) };
-    machine.disk_to_raw(&serial, &raw.path)?;
+    let raw = Raw { path: world.scratch.join(format!("{serial}.raw")), serial };
+    machine.disk_to_raw(&raw.serial, &raw.path)?;
     Ok(raw)
+}
+
+impl Raw {
+    /// Puts a copy that was changed back into its machine, which is off.
+    pub fn put_back(&self, world: &World, machine: &str) -> Result<()> {
+        Ok(world.lab()?.machine(machine)?.disk_from_raw(&self.serial, &self.path)?)
+    }
 }
 
 /// Start and length of a partition in bytes, as util-linux reads the table.
@@ -50,7 +58,7 @@ fn partition(world: &World, raw: &Raw, number: u32) -> Result<(u64, u64)> {
 /// The data partition as a file of its own, with its LUKS header and a hole behind it.
 pub fn data_partition(world: &World, raw: &Raw) -> Result<Raw> {
     let (start, length) = partition(world, raw, 6)?;
-    let part = Raw { path: raw.path.with_extension("luks") };
+    let part = Raw { path: raw.path.with_extension("luks"), serial: raw.serial.clone() };
     let mut from = File::open(&raw.path)?;
     from.seek(SeekFrom::Start(start))?;
     let mut to = File::create(&part.path)?;
@@ -62,12 +70,25 @@ pub fn data_partition(world: &World, raw: &Raw) -> Result<Raw> {
 
 /// The names of the boot entries on the ESP, with their boot counters.
 pub fn boot_entries(world: &World, raw: &Raw) -> Result<Vec<String>> {
-    let (start, _) = partition(world, raw, 1)?;
-    let image = format!("{}@@{start}", path(&raw.path)?);
-    let mut command = Command::new("mdir");
-    command.env("MTOOLS_SKIP_CHECK", "1").args(["-b", "-i", &image, "::/EFI/Linux"]);
-    let text = world.demand(&mut command)?;
+    let text = world.demand(mtools(world, raw, "mdir")?.args(["-b", "::/EFI/Linux"]))?;
     Ok(text.lines().filter_map(|line| line.rsplit('/').next()).map(str::to_owned).collect())
+}
+
+/// A text file on the boot partition.
+pub fn boot_file(world: &World, raw: &Raw, name: &str) -> Result<String> {
+    world.demand(mtools(world, raw, "mtype")?.arg(format!("::/{name}")))
+}
+
+/// Copies a file of the boot partition over another one.
+pub fn copy_boot_file(world: &World, raw: &Raw, name: &str, to: &Path) -> Result<()> {
+    world.demand(mtools(world, raw, "mcopy")?.arg("-o").arg(format!("::/{name}")).arg(to)).map(drop)
+}
+
+fn mtools(world: &World, raw: &Raw, program: &str) -> Result<Command> {
+    let (start, _) = partition(world, raw, 1)?;
+    let mut command = Command::new(program);
+    command.env("MTOOLS_SKIP_CHECK", "1").args(["-i", &format!("{}@@{start}", path(&raw.path)?)]);
+    Ok(command)
 }
 
 /// Whether the text is anywhere in the file. Holes, of which a sparse disk image mostly consists, are not read.

@@ -16,7 +16,7 @@ pub(crate) fn create(tools: &Tools, spec: &DiskSpec, file: &Path) -> Result<(), 
             run(command.args(["-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(base).arg(file).arg(&size))
         }
         DiskSource::Copy(base) => {
-            run(image(tools, "convert").args(["-q", "-f", "raw", "-O", "qcow2"]).arg(base).arg(file))?;
+            from_raw(tools, base, file)?;
             run(image(tools, "resize").args(["-q", "-f", "qcow2"]).arg(file).arg(&size))
         }
     }
@@ -32,6 +32,10 @@ pub(crate) fn overlay(tools: &Tools, base: &Path, file: &Path) -> Result<(), Com
 pub(crate) fn to_raw(tools: &Tools, file: &Path, raw: &Path) -> Result<(), CommandError> {
     let command = &mut image(tools, "convert");
     run(command.args(["-U", "-q", "-f", "qcow2", "-O", "raw"]).arg(file).arg(raw)).map(drop)
+}
+
+pub(crate) fn from_raw(tools: &Tools, raw: &Path, file: &Path) -> Result<(), CommandError> {
+    run(image(tools, "convert").args(["-q", "-f", "raw", "-O", "qcow2"]).arg(raw).arg(file)).map(drop)
 }
 
 fn image(tools: &Tools, verb: &str) -> Command {

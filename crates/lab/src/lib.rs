@@ -43,7 +43,7 @@ pub mod namespace;
 mod network;
 pub mod process;
 pub mod qmp;
-mod raspberry_pi;
+pub mod raspberry_pi;
 mod socket;
 pub mod spec;
 pub mod state;

@@ -237,6 +237,16 @@ impl<'a> Machine<'a> {
         Ok(written?)
     }
 
+    /// Puts what [`Self::disk_to_raw`] wrote, and somebody changed since, back into a machine that is off.
+    pub fn disk_from_raw(&self, serial: &str, raw: &Path) -> Result<(), LabError> {
+        let _lock = state::lock(&self.dir().join("power.lock"))?;
+        if self.is_on() {
+            return Err(LabError::StillOn { machine: self.name.clone(), waited: Duration::ZERO });
+        }
+        let file = self.dir().join(arguments::disk_file(serial));
+        Ok(disk::from_raw(&self.lab.state()?.tools, raw, &file)?)
+    }
+
     /// How much the console has said so far: the offset from which to look for what comes next.
     pub fn console_length(&self) -> u64 {
         console::length(&self.dir())

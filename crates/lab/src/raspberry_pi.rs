@@ -10,6 +10,9 @@ use crate::state::MachineState;
 /// QEMU's power manager resets at once when its watchdog is armed, where the chip starts a timer.
 const WITHOUT_WATCHDOG: &str = "module_blacklist=bcm2835_wdt";
 
+/// What the machine asked of the board's firmware that QEMU's model does not know: a line for each, by its tag.
+pub const ASKED: &str = "unimplemented.log";
+
 /// All arguments, without the program's name.
 pub fn arguments(machine: &MachineState, board: &RaspberryPi, start: Start) -> Vec<String> {
     let MachineState { spec, tap, .. } = machine;
@@ -17,6 +20,7 @@ pub fn arguments(machine: &MachineState, board: &RaspberryPi, start: Start) -> V
         bare(spec, start),
         strings(&["-machine", "raspi3b", "-accel", &emulation()]),
         started(board),
+        strings(&["-d", "unimp", "-D", ASKED]),
         control(),
         serial(),
         card(spec),
