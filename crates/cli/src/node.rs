@@ -67,6 +67,14 @@ pub enum NodeCommand {
         #[arg(long)]
         json: bool,
     },
+    /// List the Raspberry Pis on the USB of the manager's machine that found no card to start from
+    Boards {
+        #[command(flatten)]
+        connection: Connection,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Restart a node; the manager unlocks it again
     Restart {
         node: Name,
@@ -135,6 +143,7 @@ pub fn run(command: NodeCommand) -> Result<()> {
         NodeCommand::Prepare(arguments) => media::prepare(arguments),
         NodeCommand::Media { connection, json } => media::media(&connection.open()?, json),
         NodeCommand::Disks { connection, json } => media::disks(&connection.open()?, json),
+        NodeCommand::Boards { connection, json } => media::boards(&connection.open()?, json),
         NodeCommand::Restart { node, connection } => tell(&connection.open()?, &node, "restart"),
         NodeCommand::Remove { node, yes, connection } => {
             let client = connection.open()?;

@@ -2,7 +2,8 @@
 //!
 //! [`interface`] lists its network cards, [`port`] says which process holds a port and how to free it,
 //! [`sight`] whether this machine sees the owner's network at all, and [`scan`] who else is on it; [`serial`]
-//! opens its serial adapters, and [`rights`] says what this process may do. It changes nothing, and nothing but a
+//! opens its serial adapters, [`usb_boot`] sees Raspberry Pis that wait on its USB, and [`rights`] says what this
+//! process may do. It changes nothing, and nothing but a
 //! scan sends anything. It knows neither clusters nor network boot.
 //!
 //! Each module is a pure function over what the kernel tells, with a thin reader beside it. Start reading
@@ -16,3 +17,4 @@ pub mod rights;
 pub mod scan;
 pub mod serial;
 pub mod sight;
+pub mod usb_boot;

@@ -33,6 +33,7 @@ pub(crate) use artifacts::pull as pull_artifacts;
 pub(crate) use ask::{Asked, Part};
 pub(crate) use auth::{SESSION_COOKIE, Session, is_own_origin, own_host_only, session_cookie};
 pub use cairn_host::serial::Adapter;
+pub use cairn_host::usb_boot::WaitingBoard;
 pub use cairn_netboot::Stage;
 pub(crate) use cluster::{remove, shut_down, start};
 pub(crate) use kubeconfig::kubeconfig;

@@ -21,6 +21,7 @@ use crate::core::{Core, unix_now};
 use crate::image::{self, Image, ImageError, ROOT, UKI, VERITY};
 use crate::journal::{JournalError, Medium};
 use axum::http::StatusCode;
+use cairn_host::usb_boot::{self, WaitingBoard};
 use cairn_layout::install::{Root, Source, medium_bytes};
 use cairn_layout::{Board, InstallError, Layout, Loader, Payload, SectorSize, Seed, SyncedFile, install};
 use cairn_model::address::Network;
@@ -151,6 +152,11 @@ pub fn disks() -> Vec<DiskStatus> {
         size: disk.size,
     };
     observe::disks(root).into_iter().map(status).collect()
+}
+
+/// The boards that wait on this machine's USB.
+pub fn boards() -> Vec<WaitingBoard> {
+    usb_boot::waiting(Path::new("/sys"))
 }
 
 /// An image that goes with its last reader.

@@ -8,7 +8,7 @@ use crate::wifi::WifiArguments;
 use crate::{medium, say};
 use anyhow::{Context, Result, bail};
 use cairn_manager::api::{
-    DiskStatus, JobStatus, MediumBoard, MediumKind, MediumRequest, MediumState, MediumStatus,
+    DiskStatus, JobStatus, MediumBoard, MediumKind, MediumRequest, MediumState, MediumStatus, WaitingBoard,
     WriteMediumRequest,
 };
 use cairn_model::cluster::Name;
@@ -170,6 +170,22 @@ fn disks_in_words(disks: &[DiskStatus]) -> String {
         let _ = writeln!(text, "{id:width$}  {:6.1} GB  {product}  {word}", gigabytes(*size));
     }
     text
+}
+
+/// # Errors
+/// What the manager says.
+pub fn boards(client: &Client, json: bool) -> Result<()> {
+    client.look("boards")?.print(json, |boards: &Vec<_>| boards_in_words(boards))
+}
+
+fn boards_in_words(boards: &[WaitingBoard]) -> String {
+    if boards.is_empty() {
+        return "No Raspberry Pi waits on the USB of the manager's machine. Plug it in by its data port (on a Zero 2 W the \
+                socket marked USB), with the card that it does not start from or with none.\n"
+            .to_owned();
+    }
+    let line = |WaitingBoard { port, models, advice }: &_| format!("USB port {port}: {models}; {advice}\n");
+    boards.iter().map(line).collect()
 }
 
 /// # Errors

@@ -10,6 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use cairn_host::usb_boot::WaitingBoard;
 use cairn_model::cluster::Name;
 use cairn_workflow::log::chain;
 
@@ -148,6 +149,22 @@ fn view(shared: &Shared, name: &Name) -> Result<JobStatus, Problem> {
 pub async fn list(_: Session, State(shared): State<Shared>) -> Json<Vec<MediumStatus>> {
     let file = shared.core.book.file();
     Json(shared.core.book.journal(|journal| media::list::list(file.cluster(), journal, unix_now())))
+}
+
+/// The Raspberry Pis that wait on this machine's USB because they found nothing to start from.
+#[utoipa::path(
+    get,
+    path = "/api/v1/boards",
+    operation_id = "boards",
+    tag = "media",
+    responses(
+        (status = 200, body = Vec<WaitingBoard>, description = "By port"),
+        (status = 500, description = "The manager could not read or write what is its own."),
+    )
+)]
+pub async fn boards(_: Session) -> Result<Json<Vec<WaitingBoard>>, Problem> {
+    let boards = tokio::task::spawn_blocking(media::boards).await;
+    boards.map(Json).map_err(|error| Problem::internal(&error))
 }
 
 /// The disks of this machine.

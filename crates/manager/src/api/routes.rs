@@ -49,6 +49,7 @@ pub fn operations() -> OpenApiRouter<Shared> {
         .routes(routes!(media::writing, media::write))
         .routes(routes!(media::list))
         .routes(routes!(media::disks))
+        .routes(routes!(media::boards))
         .routes(routes!(nodes::restart))
         .routes(routes!(nodes::power_off))
         .routes(routes!(blink::node))

@@ -80,6 +80,7 @@ async fn without_the_token_nothing_is_read_or_changed() {
         "/api/v1/cluster-file",
         "/api/v1/artifacts",
         "/api/v1/artifacts/pull",
+        "/api/v1/boards",
         "/api/v1/disks",
         "/api/v1/media",
         "/api/v1/nodes/etcd-1/medium/write",

@@ -5,6 +5,7 @@ mod act;
 use super::ui::{self, Choice, Tone, state};
 use super::words;
 use crate::api::{DiskStatus, JobStatus, MediumKind, MediumState, MediumStatus, Status};
+use cairn_host::usb_boot::WaitingBoard;
 use maud::{Markup, html};
 
 pub use act::{download, look, write};
@@ -13,6 +14,8 @@ pub use act::{download, look, write};
 pub struct MediaView {
     /// Of the manager's machine.
     pub disks: Vec<DiskStatus>,
+    /// On its USB.
+    pub boards: Vec<WaitingBoard>,
     pub media: Vec<MediumStatus>,
     /// What was written since the manager started, by node.
     pub jobs: Vec<(String, JobStatus)>,
@@ -34,6 +37,7 @@ pub fn content(status: &Status, view: &MediaView) -> Markup {
             h1 { "Media" }
             p.quiet { "A card or stick with the whole system on it, for one named node. It joins by itself: its key is good once, and for seven days." }
         }
+        @for board in &view.boards { (waiting(board)) }
         (writing(&view.jobs))
         @if free.is_empty() {
             (ui::empty("Every place is taken", "A medium is prepared for a place that no machine has taken."))
@@ -42,6 +46,14 @@ pub fn content(status: &Status, view: &MediaView) -> Markup {
         }
         (prepared(&view.media))
     }
+}
+
+/// Shown whether a place is free or not: the card may be one of a node that has run for years.
+fn waiting(board: &WaitingBoard) -> Markup {
+    ui::notice(
+        Tone::Attention,
+        html! { strong { "A " (board.models) " waits on USB port " (board.port) } ": " (board.advice) "." },
+    )
 }
 
 /// As the API names them.

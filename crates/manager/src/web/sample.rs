@@ -15,6 +15,7 @@ use cairn_artifacts::Pin;
 use cairn_host::interface::Kind;
 use cairn_host::port::{Holder, Protocol};
 use cairn_host::serial::Adapter;
+use cairn_host::usb_boot::WaitingBoard;
 use cairn_model::cluster::{Name, Role};
 use cairn_model::etcd::{EtcdVitals, WriteLatency};
 use cairn_model::inventory::{Cpu, Disk, DiskContent, Firmware, Inventory, Product};
@@ -413,6 +414,11 @@ pub fn media() -> MediaView {
             disk("sdc", "SanDisk Ultra USB 3.0", 31, None),
             disk("sda", "Samsung SSD 870 EVO", 1000, Some("It is not removable.")),
         ],
+        boards: vec![WaitingBoard {
+            port: "1-2".into(),
+            models: "Raspberry Pi Zero 2 W, 3A+ or Compute Module 3".into(),
+            advice: "its boot ROM runs, so the board is alive, and found nothing to start from on its card. Write that card anew, or another one, put it in, and give the board power again".into(),
+        }],
         media: ["backup-1", "etcd-1"]
             .into_iter()
             .zip([MediumState::Good, MediumState::Used])

@@ -65,12 +65,12 @@ fn ask_network(error: &str) -> Response {
 
 /// What the page shows beside the status.
 pub async fn look(core: &Core, status: &Status) -> Result<MediaView, JoinError> {
-    let disks = tokio::task::spawn_blocking(media::disks).await?;
+    let (disks, boards) = tokio::task::spawn_blocking(|| (media::disks(), media::boards())).await?;
     let file = core.book.file();
     let prepared = core.book.journal(|journal| media::list::list(file.cluster(), journal, unix_now()));
     let names = status.nodes.iter().filter_map(|node| node.name.parse::<Name>().ok());
     let jobs = names.filter_map(|name| Some((name.to_string(), core.jobs.view(&job::subject(&name))?)));
-    Ok(MediaView { disks, media: prepared, jobs: jobs.collect() })
+    Ok(MediaView { disks, boards, media: prepared, jobs: jobs.collect() })
 }
 
 pub async fn download(_: Session, State(shared): State<Shared>, Form(mut wanted): Form<Wanted>) -> Response {

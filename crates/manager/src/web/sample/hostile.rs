@@ -3,6 +3,7 @@
 use crate::api::Status;
 use crate::network::types::NetworkReport;
 use crate::web::media::MediaView;
+use cairn_host::usb_boot::WaitingBoard;
 use cairn_model::inventory::{DiskContent, Inventory};
 use cairn_model::phase::Condition;
 
@@ -72,6 +73,9 @@ pub fn media() -> MediaView {
     for (number, disk) in view.disks.iter_mut().enumerate() {
         (disk.id, disk.product) = (format!("{HOSTILE} {number}"), HOSTILE.into());
         disk.refused = Some(HOSTILE.into());
+    }
+    for board in &mut view.boards {
+        *board = WaitingBoard { port: HOSTILE.into(), models: HOSTILE.into(), advice: HOSTILE.into() };
     }
     view
 }
