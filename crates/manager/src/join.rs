@@ -81,6 +81,7 @@ mod tests {
             sha256: String::new(),
             expires: 1,
             used_by: Some(key(2)),
+            address: None,
         };
         used.media.insert(Uuid::nil(), medium);
         let mut busy = Journal::default();

@@ -8,6 +8,7 @@ use cairn_netboot::Mac;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -116,6 +117,9 @@ pub struct Medium {
     /// The machine that joined with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used_by: Option<Fingerprint>,
+    /// The static address on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Ipv4Addr>,
 }
 
 impl Journal {
@@ -224,7 +228,8 @@ mod tests {
         let way = Way::Disk { id: "virtio-a".into(), wipe: true };
         journal.approve(machine, Approval::new(node.clone(), way, None));
         let (kind, sha256) = (MediumKind::Sd, "ab".into());
-        let medium = Medium { node: node.clone(), kind, sha256, expires: 9, used_by: Some(machine) };
+        let used_by = Some(machine);
+        let medium = Medium { node: node.clone(), kind, sha256, expires: 9, used_by, address: None };
         journal.media.insert(Uuid::nil(), medium);
         journal.macs.insert("52:54:00:00:00:01".into(), node);
         journal.wish(Wish { cards: vec![Mac([2, 0, 0, 0, 0, 1])], start: NextBoot::Rescue });

@@ -32,6 +32,7 @@ use cairn_vault::IssueError;
 use cairn_vault::join::Onto;
 use std::fs::File;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 use write::WriteError;
@@ -57,6 +58,10 @@ pub enum MediaError {
         "{address} lies in or around the cluster's own network {network}, which Cairn gives out by itself; choose one of your home network"
     )]
     InCluster { address: StaticAddress, network: Network },
+    #[error(
+        "{address} is on a medium for '{node}' already, and two machines with one address keep each other from the network; choose another one"
+    )]
+    AddressTaken { address: Ipv4Addr, node: Name },
     #[error("a join key is good for at most 90 days")]
     TooLong,
     #[error(transparent)]
@@ -92,6 +97,7 @@ impl MediaError {
         match self {
             Self::NoSuchNode(_) => (StatusCode::NOT_FOUND, "no-such-node"),
             Self::PlaceTaken(_) => (StatusCode::CONFLICT, "place-taken"),
+            Self::AddressTaken { .. } => (StatusCode::CONFLICT, "address-taken"),
             Self::TooLong | Self::NoInnerDisk | Self::InCluster { .. } => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "bad-request")
             }
@@ -136,6 +142,13 @@ impl Wish {
         let network = file.cluster().network;
         if let Some(address) = address.as_ref().filter(|address| address.meets(network)) {
             return Err(MediaError::InCluster { address: address.clone(), network });
+        }
+        if let Some(address) = address.as_ref().map(StaticAddress::address) {
+            let taken =
+                core.book.journal(|journal| list::holder(file.cluster(), journal, address, name, unix_now()));
+            if let Some(node) = taken {
+                return Err(MediaError::AddressTaken { address, node });
+            }
         }
         if valid.is_some_and(|valid| valid > LONGEST) { Err(MediaError::TooLong) } else { Ok(()) }
     }
@@ -194,7 +207,8 @@ pub async fn prepare(core: &Core, wish: Wish) -> Result<Prepared, MediaError> {
     .await??;
     // known before it leaves, so that its use can be written down beside it
     core.book.note(|journal| {
-        let medium = Medium { node: name, kind, sha256: sha256.clone(), expires, used_by: None };
+        let address = address.map(|address| address.address());
+        let medium = Medium { node: name, kind, sha256: sha256.clone(), expires, used_by: None, address };
         journal.media.insert(key_id, medium);
     })?;
     Ok(Prepared { id: key_id, file, length, sha256 })

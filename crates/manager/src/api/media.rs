@@ -37,7 +37,7 @@ impl From<MediaError> for Problem {
     responses(
         (status = 200, description = "The image; `cairn-medium`, `cairn-image-length` and `cairn-image-sha256` speak of it as it is on the medium", content((Vec<u8> = "application/gzip"), (Vec<u8> = "application/octet-stream")), headers(("cairn-medium" = String, description = "Its join key's id"), ("cairn-image-length" = u64, description = "Bytes"), ("cairn-image-sha256" = String, description = "In hexadecimal digits"))),
         (status = 404, description = "There is no such node."),
-        (status = 409, description = "A machine has the place, there is no node image, or no cluster file is open."),
+        (status = 409, description = "A machine has the place, another node's medium has the static address, there is no node image, or no cluster file is open."),
         (status = 422, description = "That is no name of a node, the time is too long, the board starts from no such medium, the static address is of the cluster's own network, or the body is not what is taken here."),
         (status = 500, description = "The manager could not read or write what is its own."),
     )
@@ -90,7 +90,7 @@ pub(crate) async fn image(shared: &Shared, name: &str, request: MediumRequest) -
     responses(
         (status = 202, body = JobStatus, description = "It has begun"),
         (status = 404, description = "There is no such node or disk."),
-        (status = 409, description = "A machine has the place, the disk is refused, another medium is being written, or no cluster file is open."),
+        (status = 409, description = "A machine has the place, another node's medium has the static address, the disk is refused, another medium is being written, or no cluster file is open."),
         (status = 422, description = "That is no name of a node, the time is too long, the board starts from no such medium, the static address is of the cluster's own network, or the body is not what is taken here."),
         (status = 500, description = "The manager could not read or write what is its own."),
     )
