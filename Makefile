@@ -70,6 +70,7 @@ soak: image arm64 ## Run the long campaigns
 	@CAIRN_CELLS=aavmf cargo test --locked -p cairn-netboot --test matrix -- --ignored --nocapture
 	@$(BUILT)/cairn-scenarios arm64
 	@$(BUILT)/cairn-scenarios raspberry-pi
+	@$(BUILT)/cairn-scenarios wi-fi
 	@$(BUILT)/cairn-scenarios soak
 
 fuzz: ## Run every fuzz target for 20 seconds (SECONDS=600 for longer, needs a C++ compiler)

@@ -2,7 +2,8 @@
 //!
 //! `cairn-scenarios test [FILTER]` runs them one after another on one lab in `.state/scenarios`, `bench` measures,
 //! `hundred` only a manager with many nodes, `arm64` brings up a cluster with arm64 machines, `raspberry-pi` an etcd on a
-//! Raspberry Pi, `soak` repeats. It is run from the project's root, where `.state/tools` and `.state/image` are; the `cairn` program is found beside this one, or named by `CAIRN_BIN`. `--keep` takes over a
+//! Raspberry Pi, `wi-fi` one without a cable, `soak` repeats. It is run from the project's root, where `.state/tools` and
+//! `.state/image` are; the `cairn` program is found beside this one, or named by `CAIRN_BIN`. `--keep` takes over a
 //! healthy lab that an earlier run left and leaves its own.
 //!
 //! Start reading at [`scenarios::ALL`], the list; [`runner`] says in which order and on which lab they run, and
@@ -30,12 +31,13 @@ mod scenarios;
 mod soak;
 mod terminal;
 mod up;
+mod wireless;
 mod world;
 
 use anyhow::{Result, bail};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cairn-scenarios test [FILTER] [--keep] | bench | hundred [NODES] | arm64 [SECONDS] | raspberry-pi | soak [TIMES]";
+const USAGE: &str = "usage: cairn-scenarios test [FILTER] [--keep] | bench | hundred [NODES] | arm64 [SECONDS] | raspberry-pi | wi-fi | soak [TIMES]";
 
 fn main() -> ExitCode {
     match run() {
@@ -61,6 +63,7 @@ fn run() -> Result<ExitCode> {
         ["arm64"] => arm64::run(arm64::LOAD_SECONDS),
         ["arm64", seconds] => arm64::run(seconds.parse()?),
         [raspberry_pi::COMMAND] => raspberry_pi::run(),
+        [wireless::COMMAND] => wireless::run(),
         [hundred::COMMAND] => hundred::run(hundred::NODES),
         [hundred::COMMAND, nodes] => hundred::run(nodes.parse()?),
         // Calls itself inside the lab's network.

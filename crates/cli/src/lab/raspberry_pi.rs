@@ -9,7 +9,7 @@ use cairn_layout::{Esp, SectorSize};
 use cairn_manager::api::{MediumBoard, MediumKind, MediumRequest};
 use cairn_model::cluster::Name;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// QEMU takes powers of two only.
 const CARD: u64 = 8 << 30;
@@ -24,6 +24,7 @@ pub fn machine(
     node: &Name,
     medium: MediumRequest,
     words: Option<&str>,
+    overlay: Option<&Path>,
 ) -> Result<MachineSpec> {
     let request = MediumRequest { kind: MediumKind::Sd, board: MediumBoard::PiZero2W, ..medium };
     let image = media::prepare(client, paths, node, &request)?;
@@ -31,6 +32,9 @@ pub fn machine(
         .with_context(|| format!("a Raspberry Pi does not start from {}", image.display()))?;
     if let Some(words) = words {
         board.command_line = format!("{} {words}", board.command_line.trim());
+    }
+    if let Some(overlay) = overlay {
+        board.initrd = overlaid(&board.initrd, overlay)?;
     }
     let card = DiskSpec::copy_of(&format!("{node}-card"), CARD, image);
     Ok(MachineSpec::raspberry_pi(node.as_str(), board, card))
@@ -58,6 +62,14 @@ fn read(image: &Path, to: &Path) -> Result<RaspberryPi> {
         device_tree: save(DEVICE_TREE)?,
         command_line: std::fs::read_to_string(command_line)?,
     })
+}
+
+/// Both archives in one file beside the first: the kernel unpacks one after the other (its `buffer-format.rst`).
+fn overlaid(initrd: &Path, overlay: &Path) -> Result<PathBuf> {
+    let added = std::fs::read(overlay).with_context(|| format!("{} can't be read", overlay.display()))?;
+    let both = initrd.with_extension("overlaid");
+    std::fs::write(&both, [std::fs::read(initrd)?, added].concat())?;
+    Ok(both)
 }
 
 /// The first word behind a key.

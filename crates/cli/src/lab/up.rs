@@ -6,6 +6,7 @@ use super::{client, down, manager, media, raspberry_pi};
 use crate::client::Client;
 use crate::exit;
 use crate::progress::Board;
+use crate::wifi::WifiArguments;
 use crate::{node, note, private, say};
 use anyhow::{Context, Result, bail};
 use cairn_lab::{DiskSpec, Lab, LabSpec, MachineKind, MachineSpec, Tools, preflight};
@@ -14,10 +15,12 @@ use cairn_model::address::{FIRST_NODE_NUMBER, LAST_NODE_NUMBER};
 use cairn_model::cluster::{Name, Role};
 use cairn_model::phase::Phase;
 use cairn_model::static_address::StaticAddress;
+use cairn_model::wifi::Wifi;
 use cairn_vault::file::{ClusterFile, Passphrase, disk};
 use ipnet::Ipv4Net;
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,6 +78,11 @@ pub struct UpArguments {
     /// Words for all kernels' command lines, such as systemd.journald.forward_to_console=1
     #[arg(long, value_name = "WORDS")]
     kernel_arguments: Option<String>,
+    /// An archive (cpio) to lay over a Raspberry Pi's initrd
+    #[arg(long, value_name = "FILE")]
+    initrd_overlay: Option<PathBuf>,
+    #[command(flatten)]
+    wifi: WifiArguments,
     /// Inject nothing into this machine: `exec` does not reach it, as it never reaches a Raspberry Pi
     #[arg(long, value_name = "NODE")]
     uninjected: Vec<String>,
@@ -174,10 +182,11 @@ fn bring_up(arguments: &UpArguments, paths: &Paths, board: &mut Board, stop: &At
     board.say("the manager runs")?;
     let Some(cluster) = cluster else { return Ok(()) };
     let client = client(paths)?;
+    let wifi = arguments.wifi.get()?;
 
     for node in names(&cluster, Role::Etcd) {
         check(stop)?;
-        let machine = etcd_machine(arguments, &client, paths, &node)?;
+        let machine = etcd_machine(arguments, wifi.as_ref(), &client, paths, &node)?;
         if machine.kind == MachineKind::Medium {
             board.say(&format!("a medium for {node}"))?;
         }
@@ -204,10 +213,10 @@ fn bring_up(arguments: &UpArguments, paths: &Paths, board: &mut Board, stop: &At
 
 impl UpArguments {
     /// What the medium of this node is to be like.
-    fn medium(&self, node: &Name) -> MediumRequest {
+    fn medium(&self, node: &Name, wifi: Option<&Wifi>) -> MediumRequest {
         let address =
             self.addresses.iter().find(|(name, _)| name == node).map(|(_, address)| address.clone());
-        MediumRequest { address, ..MediumRequest::default() }
+        MediumRequest { address, wifi: wifi.cloned(), ..MediumRequest::default() }
     }
 
     /// # Errors
@@ -254,15 +263,22 @@ fn new_cluster_file(arguments: &UpArguments, paths: &Paths) -> Result<ClusterFil
     Ok(file)
 }
 
-fn etcd_machine(arguments: &UpArguments, client: &Client, paths: &Paths, node: &Name) -> Result<MachineSpec> {
+fn etcd_machine(
+    arguments: &UpArguments,
+    wifi: Option<&Wifi>,
+    client: &Client,
+    paths: &Paths,
+    node: &Name,
+) -> Result<MachineSpec> {
+    let request = arguments.medium(node, wifi);
     Ok(match arguments.etcd_machine {
         EtcdMachine::Small => {
-            let image = media::prepare(client, paths, node, &arguments.medium(node))?;
+            let image = media::prepare(client, paths, node, &request)?;
             small_machine(arguments, node.as_str(), image)
         }
         EtcdMachine::Arm64 => arm64_machine(arguments, node.as_str()),
         EtcdMachine::Arm64Medium => {
-            let request = MediumRequest { board: MediumBoard::UefiArm64, ..arguments.medium(node) };
+            let request = MediumRequest { board: MediumBoard::UefiArm64, ..request };
             let medium = media::prepare(client, paths, node, &request)?;
             small_machine(arguments, node.as_str(), medium).arm64()
         }
@@ -270,8 +286,9 @@ fn etcd_machine(arguments: &UpArguments, client: &Client, paths: &Paths, node: &
             client,
             paths,
             node,
-            arguments.medium(node),
+            request,
             arguments.kernel_arguments.as_deref(),
+            arguments.initrd_overlay.as_deref(),
         )?,
     })
 }
@@ -412,8 +429,9 @@ mod tests {
     #[test]
     fn a_static_address_is_its_own_nodes_alone_and_takes_a_medium() {
         let up = parse("up --address etcd-3=172.30.77.250/24").unwrap();
-        let of =
-            |node: &str| up.medium(&node.parse().unwrap()).address.map(|it| (it.address(), it.gateway()));
+        let of = |node: &str| {
+            up.medium(&node.parse().unwrap(), None).address.map(|it| (it.address(), it.gateway()))
+        };
         assert_eq!(of("etcd-3"), Some(([172, 30, 77, 250].into(), [172, 30, 77, 1].into())));
         assert_eq!(of("etcd-2"), None);
         let from_the_network = parse("up --etcd-machine arm64 --address etcd-3=172.30.77.250/24").unwrap();
