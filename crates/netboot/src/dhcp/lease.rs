@@ -125,15 +125,17 @@ impl Leases {
         Holder { key, reserved }
     }
 
-    /// An address for `who`: the one reserved for it, else the one it has or had, else the one it would like, else one
-    /// never used, else the one that has been free for longest, else the one that was offered longest ago and
-    /// not taken. `None` if every address is lent or set aside.
+    /// An address for `who`: the one lent to it, else the one reserved for it, else the one it had, else the one it would
+    /// like, else one never used, else the one that has been free for longest, else the one that was offered longest ago
+    /// and not taken. `None` if every address is lent or set aside. The reserved one comes second because whoever could not
+    /// have it for a while has another one, which nobody else may be lent before it has run out.
     pub fn offer(&mut self, who: &Holder, wanted: Option<Ipv4Addr>, now: Duration) -> Option<Offer> {
         let has = self.by_key.get(&who.key).copied();
         let is_mine = |address: &u32| has == Some(*address);
-        let address = who
-            .reserved
-            .filter(|address| is_mine(address) || self.is_free(*address, now))
+        let running = |entry: &Entry| entry.terms == Terms::Lent && entry.until > now;
+        let address = has
+            .filter(|address| self.by_address.get(address).is_some_and(running))
+            .or_else(|| who.reserved.filter(|address| is_mine(address) || self.is_free(*address, now)))
             .or(has)
             .or_else(|| {
                 let wanted = wanted.map(Ipv4Addr::to_bits);

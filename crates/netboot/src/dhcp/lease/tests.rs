@@ -170,6 +170,23 @@ fn a_reserved_address_goes_to_its_card_whatever_asks_there_and_to_nobody_else() 
     }
 }
 
+/// Its reserved one was set aside, so that it was lent another: that one is nobody else's as long as it may use it.
+#[test]
+fn a_reserved_address_that_comes_free_again_waits_for_the_lease_that_stood_in_for_it() {
+    let (mut leases, now) = (with_reservations(), Duration::ZERO);
+    let card = leases.holder(CARD, Vec::new());
+    let reserved = leases.offer(&card, None, now).unwrap().address;
+    assert!(leases.decline(&card, reserved, now));
+    let stand_in = leases.offer(&card, None, now).unwrap().address;
+    let until = DECLINE_HOLD + LEASE;
+    assert!(stand_in != reserved && leases.confirm(&card, stand_in, Claim::Chosen, now, until));
+    assert_eq!(leases.offer(&card, None, DECLINE_HOLD).unwrap().address, stand_in);
+    for key in 0..4_u8 {
+        assert_ne!(offer(&mut leases, &[key], DECLINE_HOLD), Some(stand_in));
+    }
+    assert_eq!(leases.offer(&card, None, until).unwrap().address, reserved);
+}
+
 #[test]
 fn a_table_that_is_restored_knows_the_leases_and_respects_new_reservations() {
     let (mut leases, now) = (table(5), Duration::from_secs(100));
