@@ -149,9 +149,10 @@ fn drop_in(address: Ipv4Addr, prefix_length: u8) -> String {
     format!("[Network]\nAddress={address}/{prefix_length}\n")
 }
 
-/// The cluster's drop-in adds its address to this one, since lines with `Address=` are a list (systemd.network(5)).
+/// The cluster's drop-in adds its address to this one, since lines with `Address=` are a list (systemd.network(5)). No
+/// address of 169.254.0.0/16 beside it: networkd takes one wherever DHCP is off, not only where it failed.
 fn static_drop_in(address: &StaticAddress) -> String {
-    let mut text = String::from("[Network]\nDHCP=no\n");
+    let mut text = String::from("[Network]\nDHCP=no\nLinkLocalAddressing=no\n");
     let _ = writeln!(text, "Address={}/{}", address.address(), address.prefix_length());
     let _ = writeln!(text, "Gateway={}", address.gateway());
     for server in address.dns() {
@@ -178,7 +179,7 @@ mod tests {
     fn a_static_address_takes_the_place_of_dhcp_and_leaves_the_link_a_cluster_address() {
         let dns = ["192.168.1.1".to_owned(), "9.9.9.9".to_owned()];
         let address = StaticAddress::new("192.168.1.21/24", "192.168.1.1", &dns).unwrap();
-        let lines = "[Network]\nDHCP=no\nAddress=192.168.1.21/24\nGateway=192.168.1.1\nDNS=192.168.1.1\nDNS=9.9.9.9\n";
+        let lines = "[Network]\nDHCP=no\nLinkLocalAddressing=no\nAddress=192.168.1.21/24\nGateway=192.168.1.1\nDNS=192.168.1.1\nDNS=9.9.9.9\n";
         assert_eq!(static_drop_in(&address), lines);
     }
 
