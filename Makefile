@@ -55,8 +55,9 @@ lint:
 unit:
 	@cargo test --locked --workspace
 
+# Of the whole workspace, as `unit` has compiled it: with the features of one package alone it would be compiled anew.
 scenarios: programs
-	@cargo test --locked -p cairn-netboot --test matrix -- --ignored --nocapture
+	@cargo test --locked --workspace --test matrix -- --ignored --nocapture
 	@$(BUILT)/cairn-scenarios test
 
 bench: image ## Measure times, memory and sizes, and print them as docs/benchmarks.md has them
