@@ -82,7 +82,7 @@ pub const ALL: &[Scenario] = &[
         waiting::ten_power_cuts,
     ),
     on_healthy(
-        "with an old cluster file the cluster is shut down in the order of its roles and started again, by command line",
+        "with an old cluster file the cluster is shut down in the order of its roles and started again, at a terminal",
         600,
         shutdown::and_start,
     ),
@@ -120,7 +120,7 @@ pub const ALL: &[Scenario] = &[
         run: owner::whole_way,
     },
     Scenario {
-        name: "an owner goes her whole way at a terminal, with machines from the network, from a card and by an installer stick",
+        name: "an owner at a terminal goes from nothing to a healthy cluster, with machines from the network, from a card and by an installer stick",
         needs: Needs::Empty,
         seconds: 1500,
         run: terminal::whole_way,

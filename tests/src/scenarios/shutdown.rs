@@ -1,31 +1,39 @@
-//! The whole cluster goes off in order and comes back, by command line alone, and by a manager that has nothing but an
+//! The whole cluster goes off in order and comes back, at a terminal alone, and by a manager that has nothing but an
 //! old copy of the cluster file, and fetches the newest from a node.
 
+use crate::terminal::Terminal;
 use crate::world::{World, path};
 use anyhow::{Context, Result, ensure};
 use cairn_manager::api::Status;
 use std::time::Duration;
 
 const OFF: Duration = Duration::from_secs(240);
+const MINUTE: Duration = Duration::from_secs(60);
 const ON: Duration = Duration::from_secs(300);
 
 pub fn and_start(world: &World) -> Result<()> {
     forget_all_but_an_old_file(world)?;
     let on = on(world)?;
-    let said = cairn(world, OFF, &["shutdown", "--yes"])?;
-    let (etcd, compute) = (said.find("Power off etcd-1"), said.find("Power off compute-1"));
-    ensure!(etcd.is_some() && compute.is_some() && compute < etcd, "etcd did not go last: {said}");
-    world.until("all machines to be off", Duration::from_secs(60), || {
-        let still = self::on(world)?;
-        ensure!(still.is_empty(), "still on: {}", still.join(", "));
-        Ok(())
-    })?;
+    let mut terminal = Terminal::open(world, &world.scratch, &["shutdown"])?;
+    terminal.answers("Shut down all nodes of `lab`\\? \\[y/N\\] ", "y", MINUTE)?;
+    let first = terminal.reads(r"Power off (\S+)\s", OFF)?;
+    ensure!(first == "compute-1", "etcd does not go last: {first} is powered off first");
+    terminal.reads("Power off etcd-1", OFF)?;
+    terminal.ends(OFF)?;
+    let lab = world.lab()?;
     for name in &on {
-        world.lab()?.machine(name)?.power_on()?;
+        let machine = lab.machine(name)?;
+        machine.wait_off(MINUTE).context("after `cairn shutdown`")?;
+        machine.power_on()?;
     }
-    let said = cairn(world, ON, &["start"])?;
-    ensure!(said.contains("Check that the cluster is healthy"), "the start did not end well: {said}");
-    world.healthy(Duration::from_secs(30)).map(drop)
+    let mut terminal = Terminal::open(world, &world.scratch, &["start"])?;
+    terminal.reads("Check that the cluster is healthy", ON)?;
+    terminal.ends(MINUTE)?;
+    let status = world.healthy(MINUTE)?;
+    let nodes = status.nodes.iter().filter(|node| node.enrolled);
+    let locked: Vec<_> = nodes.filter(|node| !node.unlocked).map(|node| &node.name).collect();
+    ensure!(locked.is_empty(), "still locked: {locked:?}");
+    Ok(())
 }
 
 /// The manager loses its working directory, and goes on with a cluster file that is at least two generations old.

@@ -1,13 +1,14 @@
 //! The owner's whole way without a browser: `cairn setup` at a terminal, from a name to healthy machines, and the
 //! command line from then on. Each of the three machines comes in another way: from the network, by a card that
-//! becomes the node, and by a stick that installs onto a disk with somebody's photos on it.
+//! becomes the node, and by a stick that installs onto a disk with somebody's photos on it. How she shuts them down and
+//! starts them again is in `shutdown`.
 
 use super::stranger::photos;
 use crate::command::Answer;
 use crate::firmware;
 use crate::terminal::Terminal;
 use crate::world::{World, path};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use cairn_lab::{DiskBus, DiskSpec, MachineSpec, NetworkCard};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -23,7 +24,6 @@ const DISK: u64 = 8 << 30;
 const MINUTE: Duration = Duration::from_secs(60);
 const PREPARED: Duration = Duration::from_secs(180);
 const ON: Duration = Duration::from_secs(480);
-const OFF: Duration = Duration::from_secs(240);
 
 pub fn whole_way(world: &World) -> Result<()> {
     world.cairn_lab(&["up", "--bare", "--detach"])?;
@@ -41,8 +41,7 @@ pub fn whole_way(world: &World) -> Result<()> {
     let file = terminal.reads(r"put the text of (home-\d+\.cairn)", MINUTE)?;
     terminal.ends(MINUTE)?;
     knows_the_machines(world, &folder.join(file), &passphrase)?;
-    look_around(world)?;
-    down_and_up(world, &folder)
+    look_around(world)
 }
 
 /// Makes a cluster from nothing but a name. Gives its passphrase.
@@ -164,23 +163,6 @@ fn refuses(world: &World, arguments: &[&str], words: &[&str]) -> Result<()> {
     let said = answer.words();
     ensure!(answer.code == 1, "`cairn {}` ended with {}: {said}", arguments.join(" "), answer.code);
     ensure!(words.iter().all(|word| said.contains(word)), "`cairn {}` says: {said}", arguments.join(" "));
-    Ok(())
-}
-
-fn down_and_up(world: &World, folder: &Path) -> Result<()> {
-    let mut terminal = Terminal::open(world, folder, &["shutdown"])?;
-    terminal.answers("Shut down all nodes of `home`\\? \\[y/N\\] ", "y", MINUTE)?;
-    terminal.ends(OFF)?;
-    let lab = world.lab()?;
-    for machine in lab.machines()? {
-        machine.wait_off(MINUTE).context("after `cairn shutdown`")?;
-        machine.power_on()?;
-    }
-    let mut terminal = Terminal::open(world, folder, &["start"])?;
-    terminal.reads("Check that the cluster is healthy", ON)?;
-    terminal.ends(MINUTE)?;
-    let status = world.healthy(MINUTE)?;
-    ensure!(status.nodes.iter().all(|node| node.unlocked), "a node is locked: {:?}", status.nodes);
     Ok(())
 }
 
