@@ -1,7 +1,7 @@
 //! The scenarios, in an order in which each finds what it needs without waiting.
 
 mod container;
-mod crash_install;
+pub mod crash_install;
 mod encryption;
 pub mod etcd;
 pub mod formation;
@@ -96,11 +96,6 @@ pub const ALL: &[Scenario] = &[
         "a manager that is killed in the middle of an installation goes on with it when started again",
         840,
         crash_install::same_directory,
-    ),
-    on_healthy(
-        "a manager that lost its working directory in the middle of an installation brings it to an end",
-        960,
-        crash_install::empty_directory,
     ),
     on_healthy("a join key that was used is refused", 360, join_key::used),
     on_healthy(
