@@ -1,5 +1,9 @@
 //! What this machine is made of, read from sysfs and procfs.
 
+mod kept;
+
+pub use kept::Kept;
+
 use crate::boot;
 use cairn_layout::{SectorSize, SyncedFile};
 use cairn_model::inventory::{Cpu, Disk, DiskContent, Firmware, Interface, Inventory, Product};

@@ -27,7 +27,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Disks come and go, but looking at them costs megabytes of reading.
+/// A disk that was plugged into a machine that waits is seen within this time.
 const INVENTORY_LASTS: Duration = Duration::from_secs(20);
 
 const TAKE_OUT: &str = "the installation is complete: take the installer stick out, and the machine restarts";
@@ -47,6 +47,7 @@ pub struct Machine {
     began: Instant,
     journal: Journal,
     blink: Blink,
+    inventory: inventory::Kept,
     now: Mutex<Now>,
     end: watch::Sender<Option<End>>,
 }
@@ -58,7 +59,6 @@ struct Now {
     job: Option<EventLog>,
     boot_certificate: Option<String>,
     conditions: Vec<Condition>,
-    inventory: Option<(Instant, Inventory)>,
     /// The disk that this very agent found fit and began to write: what is on it now is its own.
     begun: Option<String>,
 }
@@ -80,7 +80,6 @@ impl Machine {
             job: None,
             boot_certificate,
             conditions: Vec::new(),
-            inventory: None,
             begun: None,
         };
         Self {
@@ -90,6 +89,7 @@ impl Machine {
             began: Instant::now(),
             journal: Journal::default(),
             blink: Blink::default(),
+            inventory: inventory::Kept::new(INVENTORY_LASTS),
             now: Mutex::new(now),
             end: watch::Sender::new(None),
         }
@@ -202,14 +202,7 @@ impl Machine {
     }
 
     fn inventory(&self) -> Inventory {
-        if let Some((taken, inventory)) = &self.now().inventory
-            && taken.elapsed() < INVENTORY_LASTS
-        {
-            return inventory.clone();
-        }
-        let inventory = inventory::take(self.disk.as_ref().map(|d| d.path.as_path()));
-        self.now().inventory = Some((Instant::now(), inventory.clone()));
-        inventory
+        self.inventory.look(self.disk.as_ref().map(|disk| disk.path.as_path()))
     }
 
     /// What the medium that it was started from is for.

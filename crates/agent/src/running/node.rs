@@ -13,7 +13,6 @@ use crate::state::NodeState;
 use crate::{files, inventory, memory, version, vitals, volume};
 use cairn_model::cluster::Role;
 use cairn_model::etcd::EtcdVitals;
-use cairn_model::inventory::Inventory;
 use cairn_model::log::LogQuery;
 use cairn_model::node_config::{K3sRole, NodeConfig};
 use cairn_model::phase::{Condition, ConditionKind};
@@ -44,6 +43,7 @@ pub struct Node {
     own_disk: OnceLock<BootDisk>,
     /// The system stops: services that it ends are not started again.
     going: AtomicBool,
+    inventory: inventory::Kept,
     now: Mutex<Now>,
     /// Held while a copy of the cluster file is compared and replaced.
     keeps: Mutex<Keeps>,
@@ -56,7 +56,6 @@ struct Now {
     /// When its database was last rewritten, in minutes since 1970.
     etcd_shrunk: Option<u64>,
     looked: bool,
-    inventory: Option<(Instant, Inventory)>,
     vitals: Option<(Instant, Vitals)>,
 }
 
@@ -72,7 +71,6 @@ impl Node {
             etcd_healthy: None,
             etcd_shrunk: None,
             looked: false,
-            inventory: None,
             vitals: None,
         };
         let keeps = state.kept().map(|file| mark(&file)).unwrap_or_default();
@@ -84,6 +82,7 @@ impl Node {
             shelf,
             own_disk: OnceLock::new(),
             going: AtomicBool::new(false),
+            inventory: inventory::Kept::new(INVENTORY_LASTS),
             now: Mutex::new(now),
         }
     }
@@ -96,7 +95,7 @@ impl Node {
             if let Some(disk) = find() {
                 let _ = node.own_disk.set(disk);
                 // was taken without it
-                node.now().inventory = None;
+                node.inventory.forget();
             }
         });
     }
@@ -174,17 +173,6 @@ impl Node {
         Response::Done
     }
 
-    fn inventory(&self) -> Inventory {
-        if let Some((taken, inventory)) = &self.now().inventory
-            && taken.elapsed() < INVENTORY_LASTS
-        {
-            return inventory.clone();
-        }
-        let inventory = inventory::take(self.own_disk().map(|disk| disk.path.as_path()));
-        self.now().inventory = Some((Instant::now(), inventory.clone()));
-        inventory
-    }
-
     fn vitals(&self) -> Vitals {
         if let Some((taken, vitals)) = &self.now().vitals
             && taken.elapsed() < VITALS_LAST
@@ -209,7 +197,7 @@ impl Node {
     }
 
     fn describe(&self) -> Response {
-        let inventory = self.inventory();
+        let inventory = self.inventory.look(self.own_disk().map(|disk| disk.path.as_path()));
         let luks_uuid = volume::open_volume_uuid();
         let vitals = self.vitals();
         let now = self.now();
