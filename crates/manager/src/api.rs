@@ -58,4 +58,6 @@ pub use types::{
 #[cfg(test)]
 mod asking_tests;
 #[cfg(test)]
+mod media_tests;
+#[cfg(test)]
 mod tests;

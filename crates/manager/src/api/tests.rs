@@ -1,9 +1,6 @@
 //! Who may ask what, tried on the whole router.
 
-use crate::api::{
-    IMAGE_LENGTH, IMAGE_SHA256, JobStatus, MEDIUM_ID, MediumState, MediumStatus, NetworkReport, Problem,
-    Status, router,
-};
+use crate::api::{JobStatus, NetworkReport, Problem, Status, router};
 use crate::lan::Lan;
 use crate::simulation::{Lab, new_file};
 use axum::Router;
@@ -21,7 +18,7 @@ const HOST: &str = "127.0.0.1:4200";
 pub(super) struct Site {
     pub(super) lab: Lab,
     router: Router,
-    folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
 }
 
 impl Site {
@@ -314,168 +311,6 @@ async fn the_cluster_file_is_given_sealed() {
     let answer =
         site.send(get("/api/v1/cluster-file").header(header::AUTHORIZATION, site.bearer()), "").await;
     assert!(text(answer).await.starts_with("# Cairn cluster file"));
-}
-
-/// With holes, as the image had.
-fn unpacked(packed: &[u8]) -> std::fs::File {
-    use std::io::Read as _;
-    use std::os::unix::fs::FileExt as _;
-    let (file, mut gzip, mut at) = (tempfile::tempfile().unwrap(), flate2::read::GzDecoder::new(packed), 0);
-    let mut block = Vec::new();
-    while gzip.by_ref().take(1 << 20).read_to_end(&mut block).unwrap() > 0 {
-        if !crate::media::sparse::is_zero(&block) {
-            file.write_all_at(&block, at).unwrap();
-        }
-        at += u64::try_from(block.len()).unwrap();
-        block.clear();
-    }
-    file.set_len(at).unwrap();
-    file
-}
-
-#[tokio::test]
-async fn a_medium_carries_a_join_key_that_the_journal_knows() {
-    use cairn_layout::{Esp, SectorSize};
-    let site = Site::new();
-    crate::image::tests::fake(&site.folder.path().join("image"));
-    let request = |body: &'static str| {
-        let request = post("/api/v1/nodes/etcd-1/medium").header(header::AUTHORIZATION, site.bearer());
-        site.send(request.header(header::CONTENT_TYPE, "application/json"), body)
-    };
-    let answer = request("").await;
-    assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/gzip");
-    let head = |name| answer.headers()[name].to_str().unwrap().to_owned();
-    assert!(head(header::CONTENT_DISPOSITION).ends_with("\"cairn-etcd-1.img.gz\""));
-    let (id, length, sum) = (head(MEDIUM_ID), head(IMAGE_LENGTH), head(IMAGE_SHA256));
-    let packed = to_bytes(answer.into_body(), 64 << 20).await.unwrap();
-    let mut file = unpacked(&packed);
-    assert_eq!(file.metadata().unwrap().len().to_string(), length);
-    assert_eq!(crate::media::sparse::sha256(&file, length.parse().unwrap()).unwrap(), sum);
-    let mut esp = Esp::open(&mut file, SectorSize::B512).unwrap();
-    let join = esp.read("cairn/join.json").unwrap().unwrap();
-    let material: cairn_vault::join::JoinMaterial = serde_json::from_slice(&join).unwrap();
-    assert_eq!(material.terms.node.as_str(), "etcd-1");
-    assert_eq!(material.terms.key_id.to_string(), id);
-    assert!(site.lab.core.book.journal(|journal| journal.media.contains_key(&material.terms.key_id)));
-
-    let answer = site.send(get("/api/v1/media").header(header::AUTHORIZATION, site.bearer()), "").await;
-    let media: Vec<MediumStatus> = serde_json::from_str(&text(answer).await).unwrap();
-    let [medium] = media.as_slice() else { panic!("{media:?}") };
-    assert_eq!((medium.id.as_str(), medium.sha256.as_str(), medium.state), (&*id, &*sum, MediumState::Good));
-
-    let raw = request(r#"{"format":"raw"}"#).await;
-    assert_eq!(raw.headers()[header::CONTENT_LENGTH], length);
-    assert_ne!(raw.headers()[MEDIUM_ID], id, "each medium has a key of its own");
-}
-
-#[tokio::test]
-async fn a_medium_for_a_machine_without_a_cable_carries_its_wifi_and_no_other_does() {
-    use cairn_layout::{Esp, SectorSize};
-    use cairn_model::wifi::{FILE, Wifi};
-    let site = Site::new();
-    crate::image::tests::fake(&site.folder.path().join("image"));
-    for (body, carries) in [
-        ("", false),
-        (r#"{"wifi":{"country":"de","ssid":"home","key":"open sesame","hidden":true}}"#, true),
-        (r#"{"kind":"installer","wifi":{"country":"de","ssid":"home","key":"open sesame"}}"#, true),
-    ] {
-        let request = post("/api/v1/nodes/etcd-1/medium")
-            .header(header::AUTHORIZATION, site.bearer())
-            .header(header::CONTENT_TYPE, "application/json");
-        let packed = to_bytes(site.send(request, body).await.into_body(), 64 << 20).await.unwrap();
-        let mut file = unpacked(&packed);
-        let mut esp = Esp::open(&mut file, SectorSize::B512).unwrap();
-        let wifi = esp.read(FILE).unwrap().map(|bytes| serde_json::from_slice::<Wifi>(&bytes).unwrap());
-        assert_eq!(wifi.is_some(), carries, "{body}");
-        assert!(wifi.is_none_or(|wifi| wifi.key.expose() == "open sesame" && wifi.country.as_str() == "DE"));
-    }
-}
-
-#[tokio::test]
-async fn a_medium_of_any_kind_carries_its_static_address_and_no_other_does() {
-    use cairn_layout::{Esp, SectorSize};
-    use cairn_model::static_address::{FILE, StaticAddress};
-    let site = Site::new();
-    crate::image::tests::fake(&site.folder.path().join("image"));
-    let wanted = r#"{"address":"192.168.1.21/24","gateway":"192.168.1.1","dns":["9.9.9.9"]}"#;
-    let json = "application/json";
-    let form = "application/x-www-form-urlencoded";
-    let filled = "node=etcd-1&kind=usb&address=192.168.1.21%2F24&gateway=192.168.1.1&dns=9.9.9.9+";
-    for (path, kind, body, carries) in [
-        ("/api/v1/nodes/etcd-1/medium", json, "{}".to_owned(), false),
-        ("/api/v1/nodes/etcd-1/medium", json, format!(r#"{{"address":{wanted}}}"#), true),
-        ("/api/v1/nodes/etcd-1/medium", json, format!(r#"{{"kind":"installer","address":{wanted}}}"#), true),
-        ("/media/download", form, filled.to_owned(), true),
-        ("/media/download", form, "node=etcd-1&kind=usb&address=&gateway=&dns=".to_owned(), false),
-    ] {
-        let request =
-            post(path).header(header::AUTHORIZATION, site.bearer()).header(header::CONTENT_TYPE, kind);
-        let packed = to_bytes(site.send(request, &body).await.into_body(), 64 << 20).await.unwrap();
-        let mut file = unpacked(&packed);
-        let mut esp = Esp::open(&mut file, SectorSize::B512).unwrap();
-        let found =
-            esp.read(FILE).unwrap().map(|bytes| serde_json::from_slice::<StaticAddress>(&bytes).unwrap());
-        assert_eq!(found, carries.then(|| serde_json::from_str(wanted).unwrap()), "{body}");
-    }
-}
-
-#[tokio::test]
-async fn a_static_address_that_can_not_be_is_refused_with_the_reason() {
-    let site = Site::new();
-    crate::image::tests::fake(&site.folder.path().join("image"));
-    let own = site.lab.core.book.file().cluster().network;
-    let of = |address: &str, gateway: &str| {
-        format!(r#"{{"address":{{"address":"{address}","gateway":"{gateway}"}}}}"#)
-    };
-    for (body, reason) in [
-        (of("192.168.1.21/24", "192.168.2.1"), "not in the network 192.168.1.0/24"),
-        (of(&format!("{}/24", own.host(200)), &own.host(1).to_string()), "the cluster's own network"),
-    ] {
-        let api = post("/api/v1/nodes/etcd-1/medium")
-            .header(header::AUTHORIZATION, site.bearer())
-            .header(header::CONTENT_TYPE, "application/json");
-        let answer = site.send(api, &body).await;
-        assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "{body}");
-        let words = text(answer).await;
-        assert!(words.contains(reason), "{words}");
-    }
-    for form in ["address=192.168.1.21%2F24", "address=192.168.1.0%2F24&gateway=192.168.1.1"] {
-        let page = post("/media/download")
-            .header(header::AUTHORIZATION, site.bearer())
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-        let answer = site.send(page, &format!("node=etcd-1&kind=usb&{form}")).await;
-        assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "{form}");
-        assert!(text(answer).await.contains("Nothing was prepared: "), "{form}");
-    }
-}
-
-#[tokio::test]
-async fn a_wifi_that_can_not_be_is_refused_without_repeating_its_key() {
-    let site = Site::new();
-    crate::image::tests::fake(&site.folder.path().join("image"));
-    let api = post("/api/v1/nodes/etcd-1/medium")
-        .header(header::AUTHORIZATION, site.bearer())
-        .header(header::CONTENT_TYPE, "application/json");
-    let answer = site.send(api, r#"{"wifi":{"country":"DE","ssid":"home","key":"sesame"}}"#).await;
-    assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY);
-    let words = text(answer).await;
-    assert!(words.contains("8 to 63 characters") && !words.contains("sesame"), "{words}");
-    for (path, form) in [
-        ("/media/download", "node=etcd-1&kind=usb&wifi_country=DE&wifi_ssid=home&wifi_key=sesame"),
-        (
-            "/media/write",
-            "node=etcd-1&kind=usb&disk=x&erase=true&wifi_country=UK&wifi_ssid=home&wifi_key=sesame+seeds",
-        ),
-        ("/media/write", "node=etcd-1&kind=usb&disk=x&erase=true&wifi_key=sesame+seeds"),
-    ] {
-        let page = post(path)
-            .header(header::AUTHORIZATION, site.bearer())
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-        let answer = site.send(page, form).await;
-        assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "{form}");
-        let words = text(answer).await;
-        assert!(words.contains("Nothing was prepared") && !words.contains("sesame"), "{words}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
