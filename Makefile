@@ -72,6 +72,7 @@ soak: image arm64 ## Run the long campaigns
 	@$(BUILT)/cairn-scenarios arm64
 	@$(BUILT)/cairn-scenarios raspberry-pi
 	@$(BUILT)/cairn-scenarios wi-fi
+	@$(BUILT)/cairn-scenarios test "lost its working directory"
 	@$(BUILT)/cairn-scenarios soak
 
 fuzz: ## Run every fuzz target for 20 seconds (SECONDS=600 for longer, needs a C++ compiler)

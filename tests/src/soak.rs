@@ -1,6 +1,6 @@
-//! The long campaigns: the same thing again and again, and what takes too long for every change.
+//! The long campaigns: the same thing again and again.
 
-use crate::scenarios::{crash_install, formation, unlocking};
+use crate::scenarios::{formation, unlocking};
 use crate::world::World;
 use crate::{evidence, runner};
 use anyhow::{Context, Result};
@@ -24,12 +24,6 @@ pub fn run(times: usize) -> Result<ExitCode> {
             told(&world, &format!("lab {lab} went down"), Instant::now(), runner::take_down(&world))?;
         }
     }
-    world.set_deadline(Duration::from_secs(960));
-    let began = Instant::now();
-    let done = crash_install::empty_directory(&world);
-    let what =
-        "a manager that lost its working directory in the middle of an installation brought it to an end";
-    told(&world, what, began, done)?;
     for time in 1..=times {
         for node in NODES {
             world.set_deadline(Duration::from_secs(600));

@@ -1,7 +1,7 @@
 //! The scenarios, in an order in which each finds what it needs without waiting.
 
 mod container;
-pub mod crash_install;
+mod crash_install;
 mod encryption;
 pub mod etcd;
 pub mod formation;
@@ -39,10 +39,12 @@ pub struct Scenario {
     /// Until when it has to be through: for what hangs, about four times what it takes.
     pub seconds: u64,
     pub run: fn(&World) -> Result<()>,
+    /// Too long for every change: it is run when its name is asked for, as `make soak` does.
+    pub seldom: bool,
 }
 
 const fn on_healthy(name: &'static str, seconds: u64, run: fn(&World) -> Result<()>) -> Scenario {
-    Scenario { name, needs: Needs::Healthy, seconds, run }
+    Scenario { name, needs: Needs::Healthy, seconds, run, seldom: false }
 }
 
 /// The first one makes the lab on which the others run.
@@ -52,6 +54,7 @@ pub const ALL: &[Scenario] = &[
         needs: Needs::Empty,
         seconds: 1200,
         run: formation::machines_become_a_cluster,
+        seldom: false,
     },
     on_healthy(
         "a checkpoint of the cluster is saved, and restored it is healthy",
@@ -97,6 +100,14 @@ pub const ALL: &[Scenario] = &[
         840,
         crash_install::same_directory,
     ),
+    Scenario {
+        seldom: true,
+        ..on_healthy(
+            "a manager that lost its working directory in the middle of an installation brings it to an end",
+            960,
+            crash_install::empty_directory,
+        )
+    },
     on_healthy("a join key that was used is refused", 360, join_key::used),
     on_healthy(
         "the manager in its container, without root, finds a machine, installs it and unlocks it",
@@ -113,23 +124,27 @@ pub const ALL: &[Scenario] = &[
         needs: Needs::Empty,
         seconds: 1500,
         run: owner::whole_way,
+        seldom: false,
     },
     Scenario {
         name: "an owner at a terminal goes from nothing to a healthy cluster, with machines from the network, from a card and by an installer stick",
         needs: Needs::Empty,
         seconds: 1500,
         run: terminal::whole_way,
+        seldom: false,
     },
     Scenario {
         name: "a phone is warned, shows the fingerprint that the page shows, and opens the page by HTTPS",
         needs: Needs::Nothing,
         seconds: 300,
         run: phone::compares_and_goes_on,
+        seldom: false,
     },
     Scenario {
         name: "what a killed lab left is cleared by the next one and by `lab down`",
         needs: Needs::Nothing,
         seconds: 360,
         run: teardown::after_a_crash,
+        seldom: false,
     },
 ];
